@@ -1,0 +1,28 @@
+/*
+ * `tagseal audit DIR`: checks a clone of the audit repository with nothing but what the auditor brought.
+ * RECORD.md, "What `tagseal audit DIR` checks"
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "gitops/base/json.h"
+
+struct audit_options {
+	const char *policy_root; /* 40 hex, or NULL: then what hangs on it is "could not find out" */
+	const char *ledger_key; /* file with "ssh-… AAAA…" line(s), or NULL */
+	const char *since; /* commit already checked, or NULL */
+	void (*finding)(const char *line, void *data); /* one line a finding, as it is made */
+	void (*progress)(guint done, guint all, void *data);
+	void *data;
+	/* Signatures and timestamp tokens over the recorded digests: signer/verify.c hands this down, since
+	 * gitops knows no artifact format. `files`: evidence name -> GBytes*. NULL: that part is "could not
+	 * find out". */
+	gboolean (*artifact)(const struct json *record, GHashTable *files, void *data, GError **error);
+};
+struct audit_result {
+	guint records, events, commits;
+	guint bad, unknown; /* findings: refused; could not find out */
+};
+/* FALSE only if the folder cannot be read at all. */
+gboolean audit_run(const char *dir, const struct audit_options *options, struct audit_result *result, GError **error);

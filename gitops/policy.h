@@ -1,0 +1,110 @@
+/*
+ * A policy version: policy.toml, people/, projects/, keys/ of one commit, read whole or refused whole (file,
+ * line, column).   TRUST.md
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdint.h>
+
+#include "gitops/people.h"
+
+struct policy_quorum {
+	char **of; /* "@group" or person */
+	int64_t count;
+};
+
+struct policy_artifact { /* [[policy.artifact]], SIGNING.md */
+	char *name, *fetch, *type; /* patterns with {tag} {version} {commit} {project} */
+	char **sign; /* formats; empty: "no" */
+	uint64_t max_size;
+};
+
+struct policy_rule { /* [[policy]] of a project */
+	char *name;
+	char **tags, **not_tags, **branches, **taggers;
+	struct policy_quorum *quorum;
+	guint quorum_count;
+	gboolean self_approval, hardware_keys, resign;
+	int64_t approve_within; /* ms; 0: for ever */
+	char *commits; /* "signed" | "any" */
+	char *key; /* of keys/ */
+	char *purpose; /* "release" | "test" */
+	char **pinned_by; /* "tag" "approval" "provenance" */
+	char *moved_tags; /* "reject" | "allow" */
+	gboolean timestamp, scan; /* both default true */
+	struct policy_artifact *artifacts;
+	guint artifact_count;
+	guint line; /* in its file, for messages */
+};
+
+struct policy_project {
+	char *name, *file; /* "acme/widget", "projects/acme-widget.toml" */
+	char *source; /* the one place tags are fetched from */
+	char *approvals_url, *approvals_ref; /* url NULL: the source itself; ref default refs/heads/tagseal/approvals */
+	char **hooks; /* other names by which a webhook may call it: "github:acme/widget", "https://…", … */
+	struct policy_rule *rules;
+	guint rule_count;
+	char *file_sha256;
+};
+
+struct policy_key { /* keys/NAME.toml */
+	char *name, *file, *label, *purpose;
+	char *chain; /* file beside it (PEM), or NULL */
+	char *openpgp; /* file beside it (.asc), or NULL */
+	int64_t require_quorum;
+	gboolean require_timestamp, require_scan;
+	int64_t require_max_database_age; /* ms, 0: none */
+	int64_t budget_projects, budget_signatures, budget_days;
+	char **modules;
+};
+
+struct policy;
+struct policy *policy_load(policy_files *files, GError **error);
+struct policy *policy_ref(struct policy *policy);
+void policy_unref(struct policy *policy);
+DEFINE_CLEANUP(policy, policy_unref)
+
+const struct people *policy_people(const struct policy *policy);
+guint policy_project_count(const struct policy *policy);
+const struct policy_project *policy_project_at(const struct policy *policy, guint index);
+const struct policy_project *policy_project(const struct policy *policy, const char *name);
+const struct policy_key *policy_key(const struct policy *policy, const char *name);
+/* The bytes of a file of this version ("keys/release.pem"), or NULL. Borrowed. */
+GBytes *policy_file(const struct policy *policy, const char *path);
+const char *const *policy_maintainers(const struct policy *policy);
+int64_t policy_threshold(const struct policy *policy);
+
+/* The one rule whose tags match; NULL without error if none does (none of our business); refused if two do.
+ */
+gboolean policy_match(
+    const struct policy_project *project, const char *tag, const struct policy_rule **rule, GError **error);
+/* "projects/acme-widget.toml:12" of a rule. Caller frees. */
+char *policy_rule_where(const struct policy_project *project, const struct policy_rule *rule);
+/* "{version}" etc. replaced: {tag} {version} (the tag without a leading v) {commit} {project}. Caller frees.
+ * Refuses an unknown {name}. */
+char *policy_expand(const char *pattern, const char *project, const char *tag, const char *commit, GError **error);
+
+/*
+ * The policy repository's history from the pinned root (TRUST.md, "The policy repository").
+ */
+struct policy_chain {
+	char *commit; /* newest commit in force */
+	char *tip; /* tip of the branch as it stands */
+	char *pending; /* candidate waiting for signatures, or NULL */
+	guint pending_signed, pending_needed;
+	struct policy *policy; /* of `commit` */
+	guint verified; /* commits looked at (cached ones not counted) */
+};
+void policy_chain_clear(struct policy_chain *chain);
+
+/*
+ * Walks from `root` (40 hex, trusted by being pinned) to the branch tip `tip` of the repository at `path`
+ * (opened read-only, every object checked against its id). `from` is the newest commit known to be in force
+ * (NULL: the root): the walk starts there, and a tip that does not contain it is refused (rewound, forked).
+ * `first_seen(commit, data)` gives the time an object was first seen in ms (NULL: now).
+ */
+gboolean policy_verify(const char *path, const char *root, const char *from, const char *tip,
+    int64_t (*first_seen)(const char *, void *), void *data, struct policy_chain *chain, GError **error);
+/* Reads a commit's files. The commit is not verified: callers have done so. */
+policy_files *policy_files_from_commit(const char *path, const char *commit, GError **error);

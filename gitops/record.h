@@ -1,0 +1,41 @@
+/*
+ * The record: one canonical JSON document a release, and the events that name it.   RECORD.md
+ * Everything about a release lives in it, so these are only the few operations that must agree everywhere.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "gitops/base/json.h"
+
+enum gate {
+	GATE_SOURCE,
+	GATE_APPROVAL,
+	GATE_FETCH,
+	GATE_STRUCTURE,
+	GATE_SCAN,
+	GATE_SIGN,
+	GATE_TIMESTAMP,
+	GATE_RECORD,
+	GATE_PUBLISH,
+	GATE_COUNT
+};
+const char *gate_name(enum gate gate);
+gboolean gate_parse(const char *name, enum gate *gate);
+
+/* A new record: version, id, project, tag. */
+struct json *record_new(const char *id, const char *project, const char *tag);
+/* Enters a gate's line: outcome "passed" or an end; began/ended RFC 3339. */
+void record_gate(
+    struct json *record, enum gate gate, const char *outcome, int64_t began_ms, int64_t ended_ms, int64_t attempts);
+/* Closes it: outcome signed | rejected | denied | expired | failed. */
+void record_end(struct json *record, const char *outcome, enum gate gate, const char *reason);
+/* Checks shape and types of every member (refuses unknown ones). */
+gboolean record_check(const struct json *record, GError **error);
+/* Its SHA-256 over the canonical bytes, "sha256:…". Caller frees. */
+char *record_digest(const struct json *record);
+
+/* An event: {"version":1,"id":ULID,"event":word,"time":…,"record":"sha256:…"|absent, …extra}. Takes `extra`
+ * over (may be NULL). */
+struct json *event_new(const char *word, const char *record_sha256, struct json *extra);
+gboolean event_check(const struct json *event, GError **error);

@@ -1,0 +1,146 @@
+#include "server/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gitops/base/error.h"
+
+static const char *program_name = "tagseal";
+
+/* Edit distance, for "did you mean": names here are short. */
+static guint distance(const char *a, const char *b)
+{
+	size_t n = strlen(b);
+	guint row[64];
+
+	if (n >= G_N_ELEMENTS(row))
+		return G_MAXUINT;
+	for (size_t j = 0; j <= n; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1] != '\0'; i++) {
+		guint diagonal = row[0];
+		row[0] = i;
+		for (size_t j = 1; j <= n; j++) {
+			guint above = row[j];
+			guint best = MIN(MIN(row[j], row[j - 1]) + 1, diagonal + (a[i - 1] != b[j - 1]));
+			diagonal = above;
+			row[j] = best;
+		}
+	}
+	return row[n];
+}
+
+static void print_help(const char *program, const struct command *commands, FILE *out)
+{
+	fprintf(out, "Usage: %s COMMAND [OPTION…] [FILE…]\n\n", program);
+	for (const struct command *c = commands; c->name != NULL; c++)
+		fprintf(out, "  %-18s %s\n", c->name, c->summary);
+	fprintf(out, "\n`%s COMMAND --help` says more. Exit: 0 yes, 1 no, 2 used wrongly, 3 could not find out.\n",
+	    program);
+}
+
+/* Replaces this process by tagseal-full: beside us (a build folder), or where it was installed. */
+static int run_full(char **argv)
+{
+	g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+	g_autofree char *dir = self != NULL ? g_path_get_dirname(self) : g_strdup(".");
+	g_autofree char *beside = g_build_filename(dir, "tagseal-full", NULL);
+
+	execv(beside, argv);
+	execv(TAGSEAL_LIBEXECDIR "/tagseal-full", argv);
+	fprintf(stderr, "tagseal: tagseal-full stands neither beside this program nor in %s: install both (%s)\n",
+	    TAGSEAL_LIBEXECDIR, g_strerror(errno));
+	return 3;
+}
+
+int command_main(
+    const char *program, const struct command *commands, int argc, char **argv, int (*otherwise)(int argc, char **argv))
+{
+	const struct command *nearest = commands;
+
+	program_name = program;
+	if (argc >= 2 && (g_str_equal(argv[1], "--version") || g_str_equal(argv[1], "-V"))) {
+		printf("%s %s\n", program, TAGSEAL_VERSION);
+		return 0;
+	}
+	if (otherwise != NULL && (argc < 2 || argv[1][0] == '-'))
+		return otherwise(argc, argv);
+	if (argc < 2) {
+		print_help(program, commands, stderr);
+		return 2;
+	}
+	if (g_str_equal(argv[1], "--help") || g_str_equal(argv[1], "-h") || g_str_equal(argv[1], "help")) {
+		print_help(program, commands, stdout);
+		return 0;
+	}
+	for (const struct command *c = commands; c->name != NULL; c++) {
+		if (g_str_equal(c->name, argv[1]))
+			return c->run != NULL ? c->run(argc - 1, argv + 1) : run_full(argv);
+		if (distance(argv[1], c->name) < distance(argv[1], nearest->name))
+			nearest = c;
+	}
+	fprintf(stderr, "%s: there is no command \"%s\"; did you mean \"%s\"? (%s --help lists them)\n", program,
+	    argv[1], nearest->name, program);
+	return 2;
+}
+
+gboolean command_options(const struct command_usage *usage, const GOptionEntry *entries, int *argc, char **argv,
+    gboolean *as_json, int *status)
+{
+	g_autoptr(GOptionContext) context = g_option_context_new(usage->usage);
+	g_autoptr(GError) error = NULL;
+	g_autofree char *name = g_strdup_printf("%s %s", usage->program, argv[0]);
+	gboolean version = FALSE, wants_json = FALSE;
+	const GOptionEntry common[] = {
+		{ "json", 0, 0, G_OPTION_ARG_NONE, &wants_json, "One JSON document on stdout", NULL },
+		{ "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and end", NULL },
+		G_OPTION_ENTRY_NULL,
+	};
+
+	program_name = usage->program;
+	g_set_prgname(name);
+	g_option_context_set_summary(context, usage->summary);
+	g_option_context_set_description(context, usage->examples);
+	if (entries != NULL)
+		g_option_context_add_main_entries(context, entries, NULL);
+	g_option_context_add_main_entries(context, common, NULL);
+	if (!g_option_context_parse(context, argc, &argv, &error)) {
+		fprintf(stderr, "%s: %s; see %s --help\n", usage->program, error->message, name);
+		*status = 2;
+		return FALSE;
+	}
+	if (version) {
+		printf("%s %s\n", usage->program, TAGSEAL_VERSION);
+		*status = 0;
+		return FALSE;
+	}
+	if (*argc > 1 && g_str_equal(argv[1], "--")) {
+		memmove(argv + 1, argv + 2, (*argc - 1) * sizeof(*argv));
+		(*argc)--;
+	}
+	if (*argc - 1 < usage->min || (usage->max >= 0 && *argc - 1 > usage->max)) {
+		fprintf(stderr, "%s: %s takes %s; see %s --help\n", usage->program, argv[0], usage->usage, name);
+		*status = 2;
+		return FALSE;
+	}
+	if (as_json != NULL)
+		*as_json = wants_json;
+	return TRUE;
+}
+
+int command_fail(const GError *error)
+{
+	fflush(stdout);
+	fprintf(stderr, "%s: %s\n", program_name, error->message);
+	return error_exit_status(error);
+}
+
+void command_print_json(const struct json *value)
+{
+	g_autofree char *text = json_pretty(value);
+
+	printf("%s\n", text);
+}

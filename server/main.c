@@ -1,0 +1,11 @@
+/* `tagseald`: the server, and the admin's commands. */
+#include "server/cli.h"
+
+static const struct command commands[] = {
+	{ NULL, NULL, NULL },
+};
+
+int main(int argc, char **argv)
+{
+	return command_main("tagseald", commands, argc, argv, NULL);
+}

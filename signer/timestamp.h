@@ -1,0 +1,34 @@
+/*
+ * RFC 3161: requests made and tokens checked (every check of SIGNING.md and the reference page, before use).
+ * The exchange itself is the courier's.
+ */
+#pragma once
+
+#include <glib.h>
+#include <openssl/x509.h>
+
+#include "gitops/base/error.h"
+
+/* SHA-256 of `data`, fresh 64-bit nonce, certReq. DER. */
+GBytes *timestamp_query(GBytes *data, GError **error);
+
+struct timestamp_facts {
+	int64_t time_ms;
+	char *serial, *policy, *authority; /* hex, dotted OID, subject of the certificate that signed */
+};
+void timestamp_facts_clear(struct timestamp_facts *facts);
+
+/*
+ * A TimeStampResp against its query: status, exactly DER, imprint, nonce, certificate that signed (ESS),
+ * critical sole timeStamping EKU, chain to `roots` (its own store, PEM), genTime within [sent - skew,
+ * received + skew]. Returns the token (ContentInfo, original bytes).
+ */
+GBytes *timestamp_accept(GBytes *response, GBytes *query, GBytes *roots, int64_t sent_ms, int64_t received_ms,
+    struct timestamp_facts *facts, GError **error);
+/* A token (or a TimeStampResp) again later, over `data` or over a digest; chain judged at its own time.
+ * `query` may be NULL. */
+gboolean timestamp_verify(GBytes *token, GBytes *data, GBytes *digest, GBytes *query, GBytes *roots,
+    struct timestamp_facts *facts, GError **error);
+/* Posts a query to `url` by libcurl and returns the response: for commands; the server's courier does it
+ * itself. */
+GBytes *timestamp_fetch(const char *url, GBytes *query, GError **error);
