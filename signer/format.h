@@ -54,6 +54,9 @@ struct format {
 	gboolean (*digest)(int fd, const struct format_parameters *p, struct format_digest *out, GError **error);
 	/* Linear formats: judge computes digest() itself over the whole blob. */
 	gboolean linear;
+	/* OpenPGP: the key's digest covers the file and a trailer of the signature, so digest() makes all of it (from
+	 * the parameters' time, hash and key) and to_be_signed() gives that digest: hsm_sign_digest(), not hsm_sign(). */
+	gboolean prehashed;
 	GBytes *(*to_be_signed)(const struct format_digest *d, const struct format_parameters *p, GError **error);
 	/* `out` is empty and open for writing; detached formats write just the signature. token may be NULL.
 	 */
