@@ -36,14 +36,14 @@ struct role_verb {
 	void (*handle)(struct role_context *role, struct peer *from, struct message *message);
 };
 
-/* One row a role (role.c): what main.c starts and how often. */
+/* One row a role (roles.c): what main.c starts and how often. */
 struct role_row {
 	enum role role;
 	int (*run)(struct role_context *role); /* the process; its exit status */
 	guint (*count)(const struct config *config); /* how many of them */
 };
 extern const struct role_row role_rows[ROLE_COUNT];
-/* Which roles are wired to each other; one table in role.c. */
+/* Which roles are wired to each other; one table in roles.c. */
 gboolean role_linked(enum role a, enum role b);
 
 struct peer *role_peer(struct role_context *role, enum role of, guint index); /* NULL if there is none */
