@@ -29,15 +29,17 @@ char *sha256_text_bytes(GBytes *bytes);
 /* SHA-256 and size of a whole descriptor from offset 0 (pread, streaming in constant memory). */
 char *sha256_text_fd(int fd, uint64_t *size, GError **error);
 
-/* For messages and logs: printable UTF-8 stays, control and bidi characters and quotes become \xNN; cut at
- * `max` bytes with "...". */
+/* For messages and logs: printable UTF-8 stays; control, bidi and invisible characters, bytes that are not UTF-8 and
+ * double quotes become \xNN; at most `max` bytes, the last three of them "..." if it was cut. `size` -1: to the NUL. */
 char *text_escape(const char *text, gssize size, size_t max);
-/* Printable one-line UTF-8 without control characters? */
+/* Valid UTF-8 of one line, without control, bidi and invisible characters? */
 gboolean text_is_clean(const char *text, size_t size);
 
 /* The whole file, at most `max` bytes (TAGSEAL_ERROR_TOO_LARGE above). NOT_FOUND if it does not exist, else
  * UNKNOWN. "-" reads stdin. */
 GBytes *file_read(const char *path, size_t max, GError **error);
+/* fd_*(): the error does not know the file's name; the caller prefixes it. Reading beyond the end is REFUSED: what the
+ * file says of itself is not true. */
 /* The whole of a descriptor from offset 0, by pread; its offset is untouched. */
 GBytes *fd_read(int fd, size_t max, GError **error);
 /* Atomically (temporary file in the same folder, fsync, rename, fsync of the folder). */
@@ -59,15 +61,19 @@ gboolean memfd_seal(int fd, GError **error);
 int64_t time_now_ms(void);
 /* RFC 3339 UTC with milliseconds, "2026-03-01T00:00:00.000Z". Caller frees. */
 char *time_format_ms(int64_t ms);
-/* RFC 3339 with Z or offset, fraction optional; FALSE (no error) if it is anything else. */
+/* RFC 3339 with Z or offset, fraction optional, no leap second; FALSE (no error) if it is anything
+ * else. */
 gboolean time_parse_ms(const char *text, int64_t *ms);
 
 /* A fresh ULID (26 characters, Crockford base 32): 48 bits of milliseconds, 80 random bits. Caller frees. */
 char *ulid_new(void);
 gboolean is_ulid(const char *text);
 
-/* Git's own rule for reference names (git-check-ref-format), full names only, at most 255 bytes. */
+/* Git's own rule for reference names (git-check-ref-format(1)), full names ("refs/...") only, at most 255 bytes. */
 gboolean is_ref_name(const char *name);
-/* Glob of policies and artifact lines: * ? [a-z] [!a], where * does not cross '/' but ** does; \ and / alike
- * if `paths`. */
+/*
+ * Glob of policies and artifact lines: `*` any characters but '/', `?` one of them, `[a-z]` and `[!a]` one of a set;
+ * `**` crosses '/', and "**" + "/" also takes no folder at all. \ and / are alike if `paths`; no character is escaped
+ * by \. The whole text must match.
+ */
 gboolean glob_match(const char *pattern, const char *text, gboolean paths, gboolean ignore_case);
