@@ -1,0 +1,140 @@
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "gitops/base/error.h"
+#include "tests/unit/support_trust.h"
+
+static char *folder;
+
+int trust_setup(void **state)
+{
+	g_autofree char *gnupg = NULL;
+
+	(void)state;
+	folder = g_dir_make_tmp("tagseal-XXXXXX", NULL);
+	if (folder == NULL || chdir(folder) != 0)
+		return -1;
+	gnupg = g_build_filename(folder, "gnupg", NULL);
+	g_setenv("HOME", folder, TRUE);
+	g_setenv("GNUPGHOME", gnupg, TRUE);
+	g_setenv("GIT_CONFIG_GLOBAL", "/dev/null", TRUE);
+	g_setenv("GIT_CONFIG_SYSTEM", "/dev/null", TRUE);
+	g_setenv("TZ", "UTC", TRUE);
+	trust_run("mkdir -m 700 gnupg");
+	return 0;
+}
+
+int trust_teardown(void **state)
+{
+	(void)state;
+	trust_status("gpgconf --kill all; rm -rf \"$HOME\"");
+	if (chdir("/") != 0)
+		return -1;
+	g_clear_pointer(&folder, g_free);
+	return 0;
+}
+
+/* Both outputs go to files of the folder, where NUL bytes survive. */
+static int script_status(const char *format, va_list args)
+{
+	g_autofree char *body = g_strdup_vprintf(format, args);
+	g_autofree char *script = g_strconcat("exec >.stdout 2>.stderr </dev/null\n", body, NULL);
+	char *argv[] = { "/bin/bash", "-ec", script, NULL };
+	int status = -1;
+
+	assert_true(g_spawn_sync(NULL, argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, NULL, NULL, &status, NULL));
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+}
+
+static GBytes *contents(const char *path)
+{
+	char *data;
+	gsize size;
+
+	assert_true(g_file_get_contents(path, &data, &size, NULL));
+	return g_bytes_new_take(data, size);
+}
+
+static void must_succeed(const char *format, va_list args)
+{
+	int status = script_status(format, args);
+
+	if (status != 0) {
+		g_autoptr(GBytes) messages = contents(".stderr");
+		fail_msg("exit %d of: %s\n%.*s", status, format, (int)g_bytes_get_size(messages),
+		    (const char *)g_bytes_get_data(messages, NULL));
+	}
+}
+
+void trust_run(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	must_succeed(format, args);
+	va_end(args);
+}
+
+int trust_status(const char *format, ...)
+{
+	va_list args;
+	int status;
+
+	va_start(args, format);
+	status = script_status(format, args);
+	va_end(args);
+	return status;
+}
+
+GBytes *trust_output(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	must_succeed(format, args);
+	va_end(args);
+	return contents(".stdout");
+}
+
+char *trust_text(const char *format, ...)
+{
+	va_list args;
+	g_autoptr(GBytes) output = NULL;
+
+	va_start(args, format);
+	must_succeed(format, args);
+	va_end(args);
+	output = contents(".stdout");
+	return g_strchomp(g_strndup(g_bytes_get_data(output, NULL), g_bytes_get_size(output)));
+}
+
+void trust_write(const char *path, const char *text)
+{
+	assert_true(g_file_set_contents(path, text, -1, NULL));
+}
+
+GBytes *trust_replace(GBytes *text, const char *from, const char *to)
+{
+	gsize size, skip = strlen(from);
+	const char *data = g_bytes_get_data(text, &size), *at = g_strstr_len(data, size, from);
+	GByteArray *out = g_byte_array_new();
+
+	assert_non_null(at);
+	g_byte_array_append(out, (const guint8 *)data, at - data);
+	g_byte_array_append(out, (const guint8 *)to, strlen(to));
+	g_byte_array_append(out, (const guint8 *)at + skip, data + size - at - skip);
+	return g_byte_array_free_to_bytes(out);
+}
+
+void assert_refusal(const GError *error, const char *words)
+{
+	assert_non_null(error);
+	if (!g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_REFUSED) || strstr(error->message, words) == NULL)
+		fail_msg("\"%s\" (code %d) does not say \"%s\"", error->message, error->code, words);
+}
