@@ -3,8 +3,8 @@
  * that our documents use: objects, arrays, strings, integers, booleans, null).
  *
  * Reading refuses, with line and column: duplicate keys, depth over 64, invalid UTF-8 (also overlong and
- * surrogates), NUL in a string or key, trailing bytes. Integers are held as int64 within ±2^53; any other
- * number is refused unless JSON_OTHER_NUMBERS is given (strangers' webhooks), and then kept as JSON_NUMBER
+ * surrogates), NUL in a string or key, trailing bytes. Integers are held as int64 within ±(2^53-1); any other
+ * number ("-0" too) is refused unless JSON_OTHER_NUMBERS is given (strangers' webhooks), and then kept as JSON_NUMBER
  * with its text.
  *
  * Values are reference counted and not thread-safe. Getters on NULL or the wrong kind return NULL, 0 or
@@ -28,7 +28,8 @@ struct json *json_parse_canonical(const void *data, size_t size, GError **error)
 GBytes *json_canonical(const struct json *value);
 /* Canonical, as a NUL-terminated string. Caller frees. */
 char *json_text(const struct json *value);
-/* For people: two spaces of indent, keys in canonical order. Caller frees. */
+/* For people: two spaces of indent, keys in canonical order, no line break at the end; characters that could deceive
+ * the eye or a terminal are escaped. Caller frees. */
 char *json_pretty(const struct json *value);
 
 struct json *json_ref(struct json *value);
@@ -62,8 +63,8 @@ struct json *json_require(
 /* Refuses members that are not in the NULL-terminated list. */
 gboolean json_only_keys(const struct json *object, const char *const *keys, const char *what, GError **error);
 
-/* Building. Setters take the value over (a NULL string or value removes the member); strings must be valid
- * UTF-8. */
+/* Building. Setters take the value over (a NULL string or value removes the member). What we build can always be read
+ * again: a byte that is not UTF-8 becomes U+FFFD, an integer beyond ±(2^53-1) becomes null. */
 struct json *json_object_new(void);
 struct json *json_array_new(void);
 struct json *json_string_new(const char *text);
