@@ -28,8 +28,11 @@ struct config_remote { /* [[audit_remote]] */
 	gboolean required;
 };
 
+struct toml;
+
 struct config {
 	char *name; /* of the file, for messages */
+	const struct toml *section_scratch; /* the reader's own */
 
 	char *state; /* folder of everything that the server writes */
 	char *store; /* "sqlite:store.db": relative to state */

@@ -12,6 +12,7 @@
 struct event_base;
 
 struct peer {
+	guint own; /* which of our own instances it belongs to: scan's zygote is started with the peers of all its workers */
 	enum role role;
 	guint index;
 	int fd;
@@ -43,6 +44,8 @@ struct role_row {
 	guint (*count)(const struct config *config); /* how many of them */
 };
 extern const struct role_row role_rows[ROLE_COUNT];
+/* Exit statuses that the supervisor understands: the configuration or the machine is wrong, starting again will not help. */
+#define ROLE_EXIT_CONFIGURATION 78
 /* Which roles are wired to each other; one table in roles.c. */
 gboolean role_linked(enum role a, enum role b);
 
@@ -64,6 +67,9 @@ void role_answer(struct role_context *role, struct peer *to, struct message *ans
 /* One line an event to stderr: "role=gitops release=01… gate=source …". Strangers' text is escaped here. Levels as syslog's names. */
 void log_event(const char *level, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void log_role(const char *name); /* sets role= of all later lines */
+
+/* A role's process: `tagseald --role NAME --index I --config-fd FD --config-name F --peer OWN:ROLE:INDEX:FD …` (supervisor.c). */
+int role_main(int argc, char **argv);
 
 int role_engine(struct role_context *role);
 int role_listen(struct role_context *role);
