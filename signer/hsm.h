@@ -56,6 +56,11 @@ const char *hsm_key_weakness(const struct hsm_key_info *info);
 /* kind: "rsa3072" "rsa4096" "p256" "p384" "p521". Non-exportable, sign only, not modifiable; attributes read
  * back and refused if weaker. REFUSED if the label exists. */
 gboolean hsm_generate(struct hsm *hsm, const char *label, const char *kind, GError **error);
+/* Tries what an attacker with the PIN would: to read the private value, to weaken the key's attributes, to copy it
+ * extractable, to wrap it out. TRUE when each was refused; REFUSED names the first that was not. `report` (may be
+ * NULL) gets one object an attempt: "attempt", "refused", "answer". */
+struct json;
+gboolean hsm_probe(struct hsm *hsm, const char *label, struct json **report, GError **error);
 /* PKCS#10 request / self-signed certificate (codeSigning, test only), PEM. Subject as "CN=Acme,O=Acme,C=US".
  */
 GBytes *hsm_csr(struct hsm *hsm, const char *label, const char *subject, GError **error);
