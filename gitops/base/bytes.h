@@ -77,3 +77,7 @@ gboolean is_ref_name(const char *name);
  * by \. The whole text must match.
  */
 gboolean glob_match(const char *pattern, const char *text, gboolean paths, gboolean ignore_case);
+
+/* For "did you mean": the nearest of a NULL-terminated list, or NULL if none is near (about a third of the characters
+ * may differ). Borrowed from the list. */
+const char *name_nearest(const char *name, const char *const *names);

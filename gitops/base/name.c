@@ -80,3 +80,42 @@ gboolean is_ref_name(const char *name)
 		name += part + 1;
 	}
 }
+
+/* Edits (a character put in, taken out or changed) that make `a` into `b`. */
+static guint distance(const char *a, const char *b)
+{
+	size_t n = strlen(b);
+	g_autofree guint *row = g_new(guint, n + 1);
+
+	for (size_t j = 0; j <= n; j++)
+		row[j] = (guint)j;
+	for (size_t i = 1; a[i - 1] != '\0'; i++) {
+		guint diagonal = row[0];
+
+		row[0] = (guint)i;
+		for (size_t j = 1; j <= n; j++) {
+			guint above = row[j];
+
+			row[j] = MIN(MIN(above, row[j - 1]) + 1, diagonal + (a[i - 1] != b[j - 1]));
+			diagonal = above;
+		}
+	}
+	return row[n];
+}
+
+const char *name_nearest(const char *name, const char *const *names)
+{
+	size_t size = strlen(name);
+	guint best = (guint)MIN(size, 64) / 3 + 1;
+	const char *nearest = NULL;
+
+	for (; *names != NULL && size <= 64; names++) {
+		guint edits = distance(name, *names);
+
+		if (edits <= best && (nearest == NULL || edits < best)) {
+			best = edits;
+			nearest = *names;
+		}
+	}
+	return nearest;
+}

@@ -22,6 +22,7 @@ void toml_free(struct toml *root); /* NULL is fine */
 DEFINE_CLEANUP(toml, toml_free)
 
 enum toml_kind toml_kind(const struct toml *node);
+/* Where its key stands; in an array, where the value does. */
 guint toml_line(const struct toml *node);
 guint toml_column(const struct toml *node);
 const char *toml_file(const struct toml *node);
@@ -33,8 +34,9 @@ const struct toml *toml_member(const struct toml *table, guint index, const char
 const char *toml_as_string(const struct toml *node);
 int64_t toml_as_integer(const struct toml *node);
 gboolean toml_as_boolean(const struct toml *node);
-int64_t toml_as_time_ms(
-    const struct toml *node); /* offset date-time, UTC milliseconds; local ones are refused when read by a field */
+/* An offset date-time as UTC milliseconds. 0 for local ones, which toml_has_time() tells apart and fields refuse. */
+int64_t toml_as_time_ms(const struct toml *node);
+gboolean toml_has_time(const struct toml *node);
 
 /* "file:line:column: " and the sentence; always FALSE. Code REFUSED. */
 gboolean toml_fail(const struct toml *node, GError **error, const char *format, ...) G_GNUC_PRINTF(3, 4);
@@ -56,14 +58,16 @@ struct toml_field {
 	const char *key;
 	enum toml_type type;
 	size_t offset; /* offsetof(struct, member) */
-	const char *dflt; /* TOML text of the default ("64M" for sizes, "[]" …), or NULL: zero, empty */
+	const char *dflt; /* TOML text of the default; round strings, choices, sizes and durations the quotes may be
+			   * left out ("64M", "[]" …). NULL: zero, NULL, an empty GStrv. Not for nodes. */
 	gboolean required;
 	int64_t min, max; /* integers, sizes, durations; both 0: no bound */
 	const char *choices; /* TOML_T_CHOICE: "release|test" */
 	const char *help; /* one line of why; shown by `tagseald --help config` and held to config.example.toml */
 };
 
-/* Fills `out` (already zeroed) from `table`; `what` names the table for messages ("[listen]"). */
+/* Fills `out` (already zeroed) from `table`; `what` names the table for messages ("[listen]"). After a failure nothing
+ * in `out` is left to be freed. */
 gboolean toml_read(const struct toml *table, const struct toml_field *fields, size_t count, void *out, const char *what,
     GError **error);
 /* Frees what toml_read() allocated in `out`. */
