@@ -17,7 +17,7 @@ struct people;
 typedef GHashTable policy_files;
 policy_files *policy_files_from_dir(const char *dir, GError **error);
 
-/* All people/*.toml of the files, with the keys beside them. Errors carry file, line, column. */
+/* Every TOML file of people/, with the keys beside them. Errors carry file, line, column. */
 struct people *people_load(policy_files *files, GError **error);
 /* `--people DIR` of our commands: the folder itself holds the *.toml. */
 struct people *people_load_dir(const char *dir, GError **error);
