@@ -1,43 +1,27 @@
-#include <stdarg.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/unit/support_trust.h"
+
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "gitops/base/error.h"
-#include "tests/unit/support_trust.h"
-
-static char *folder;
-
 int trust_setup(void **state)
 {
-	g_autofree char *gnupg = NULL;
+	/* Each script says by its configuration who it is. */
+	static const char *const identities[] = { "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME",
+		"GIT_COMMITTER_EMAIL" };
 
 	(void)state;
-	folder = g_dir_make_tmp("tagseal-XXXXXX", NULL);
-	if (folder == NULL || chdir(folder) != 0)
-		return -1;
-	gnupg = g_build_filename(folder, "gnupg", NULL);
-	g_setenv("HOME", folder, TRUE);
-	g_setenv("GNUPGHOME", gnupg, TRUE);
-	g_setenv("GIT_CONFIG_GLOBAL", "/dev/null", TRUE);
-	g_setenv("GIT_CONFIG_SYSTEM", "/dev/null", TRUE);
-	g_setenv("TZ", "UTC", TRUE);
-	trust_run("mkdir -m 700 gnupg");
-	return 0;
+	support_isolate();
+	g_setenv("TRUST", support_tmp(), TRUE);
+	for (size_t i = 0; i < G_N_ELEMENTS(identities); i++)
+		g_unsetenv(identities[i]);
+	return chdir(support_tmp());
 }
 
 int trust_teardown(void **state)
 {
 	(void)state;
-	trust_status("gpgconf --kill all; rm -rf \"$HOME\"");
-	if (chdir("/") != 0)
-		return -1;
-	g_clear_pointer(&folder, g_free);
-	return 0;
+	return chdir("/");
 }
 
 /* Both outputs go to files of the folder, where NUL bytes survive. */
@@ -52,21 +36,12 @@ static int script_status(const char *format, va_list args)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
 }
 
-static GBytes *contents(const char *path)
-{
-	char *data;
-	gsize size;
-
-	assert_true(g_file_get_contents(path, &data, &size, NULL));
-	return g_bytes_new_take(data, size);
-}
-
 static void must_succeed(const char *format, va_list args)
 {
 	int status = script_status(format, args);
 
 	if (status != 0) {
-		g_autoptr(GBytes) messages = contents(".stderr");
+		g_autoptr(GBytes) messages = support_read_bytes(".stderr");
 		fail_msg("exit %d of: %s\n%.*s", status, format, (int)g_bytes_get_size(messages),
 		    (const char *)g_bytes_get_data(messages, NULL));
 	}
@@ -99,7 +74,7 @@ GBytes *trust_output(const char *format, ...)
 	va_start(args, format);
 	must_succeed(format, args);
 	va_end(args);
-	return contents(".stdout");
+	return support_read_bytes(".stdout");
 }
 
 char *trust_text(const char *format, ...)
@@ -110,13 +85,8 @@ char *trust_text(const char *format, ...)
 	va_start(args, format);
 	must_succeed(format, args);
 	va_end(args);
-	output = contents(".stdout");
+	output = support_read_bytes(".stdout");
 	return g_strchomp(g_strndup(g_bytes_get_data(output, NULL), g_bytes_get_size(output)));
-}
-
-void trust_write(const char *path, const char *text)
-{
-	assert_true(g_file_set_contents(path, text, -1, NULL));
 }
 
 GBytes *trust_replace(GBytes *text, const char *from, const char *to)

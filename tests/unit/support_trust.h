@@ -1,12 +1,12 @@
 /*
- * A folder of one's own with real git, gpg and ssh-keygen, for tests about signatures. Nothing outside of it is touched: HOME,
- * GNUPGHOME and git's configuration point into it.
+ * For tests about signatures: scripts with real git, gpg and ssh-keygen in the program's own folder, which scripts know as
+ * "$TRUST".
  */
 #pragma once
 
-#include <glib.h>
+#include "tests/unit/support.h"
 
-/* Group setup and teardown: the folder is the working directory in between. */
+/* Group setup and teardown: isolated, and in between the folder is the working directory. */
 int trust_setup(void **state);
 int trust_teardown(void **state);
 
@@ -18,8 +18,6 @@ int trust_status(const char *format, ...) G_GNUC_PRINTF(1, 2);
 GBytes *trust_output(const char *format, ...) G_GNUC_PRINTF(1, 2);
 /* The same, as text without the last line end. */
 char *trust_text(const char *format, ...) G_GNUC_PRINTF(1, 2);
-/* Writes a file there. */
-void trust_write(const char *path, const char *text);
 /* `text` with the first `from` replaced by `to`; the test fails if `from` is not there. Caller frees. */
 GBytes *trust_replace(GBytes *text, const char *from, const char *to);
 

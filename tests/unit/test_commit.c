@@ -1,11 +1,7 @@
-#include <stdarg.h>
-#include <setjmp.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <string.h>
 
 #include "gitops/object.h"
+#include "tests/unit/support_trust.h"
 
 #define TREE "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 #define OID "5f2ab3c0d1e2f30415263748596a7b8c9dae0f12"
@@ -21,9 +17,7 @@ static void refused_bytes(const char *text, size_t size, const char *words)
 	g_autoptr(GError) error = NULL;
 
 	assert_null(commit_parse(raw, &error));
-	assert_true(g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_REFUSED));
-	if (strstr(error->message, words) == NULL)
-		fail_msg("\"%s\" does not say \"%s\"", error->message, words);
+	assert_refusal(error, words);
 }
 
 static void refused(const char *text, const char *words)
@@ -46,7 +40,6 @@ static void a_signed_commit_is_read(void **state)
 {
 	autoptr(commit) commit = parsed(GOOD);
 
-	(void)state;
 	assert_string_equal(commit->tree, TREE);
 	assert_int_equal(g_strv_length(commit->parents), 2);
 	assert_string_equal(commit->parents[0], OID);
@@ -65,7 +58,6 @@ static void what_was_signed_is_all_but_the_gpgsig_header(void **state)
 	size_t size;
 	const char *payload = g_bytes_get_data(commit->payload, &size);
 
-	(void)state;
 	assert_int_equal(size, strlen(HEADERS MESSAGE));
 	assert_memory_equal(payload, HEADERS MESSAGE, size);
 }
@@ -74,7 +66,6 @@ static void an_unsigned_root_commit_is_read_too(void **state)
 {
 	autoptr(commit) commit = parsed("tree " TREE "\n" PEOPLE "\nm\n");
 
-	(void)state;
 	assert_false(commit->is_signed);
 	assert_null(commit->signature);
 	assert_int_equal(g_strv_length(commit->parents), 0);
@@ -83,7 +74,6 @@ static void an_unsigned_root_commit_is_read_too(void **state)
 
 static void headers_stand_in_order_each_once(void **state)
 {
-	(void)state;
 	refused("tree " TREE "\ntree " TREE "\n" PEOPLE MESSAGE, "\"tree\" stands where \"author\" must");
 	refused("tree " TREE "\n" PEOPLE "parent " OID "\n" MESSAGE, "\"parent\" stands where the empty line");
 	refused("parent " OID "\ntree " TREE "\n" PEOPLE MESSAGE, "\"parent\" stands where \"tree\" must");
@@ -92,7 +82,6 @@ static void headers_stand_in_order_each_once(void **state)
 
 static void headers_that_git_leaves_unsigned_are_refused(void **state)
 {
-	(void)state;
 	refused(HEADERS GPGSIG "gpgsig-evil x\n" MESSAGE, "\"gpgsig-evil\" stands where");
 	refused(HEADERS "gpgsig-evil x\n" GPGSIG MESSAGE, "\"gpgsig-evil\" stands where");
 	refused(HEADERS GPGSIG "gpgsig-sha256 x\n" MESSAGE, "SHA-256 repositories");
@@ -100,34 +89,29 @@ static void headers_that_git_leaves_unsigned_are_refused(void **state)
 
 static void headers_after_the_signature_are_refused(void **state)
 {
-	(void)state;
 	refused(HEADERS GPGSIG "x-extra 1\n" MESSAGE, "\"x-extra\" stands where");
 	refused(HEADERS GPGSIG "author M <m@x> 1 +0000\n" MESSAGE, "\"author\" stands where");
 }
 
 static void two_signatures_are_refused(void **state)
 {
-	(void)state;
 	refused(HEADERS GPGSIG GPGSIG MESSAGE, "a second signature");
 }
 
 static void a_signature_in_the_message_is_refused(void **state)
 {
-	(void)state;
 	refused(HEADERS "\nm\n" GPGSIG, "a signature stands in the message");
 	refused(HEADERS "\nm\n-----BEGIN SSH SIGNATURE-----\n", "a signature stands in the message");
 }
 
 static void merged_tags_and_encodings_are_refused(void **state)
 {
-	(void)state;
 	refused(HEADERS "mergetag object " OID "\n type commit\n" GPGSIG MESSAGE, "mergetag");
 	refused(HEADERS "encoding ISO-8859-1\n" GPGSIG MESSAGE, "must be UTF-8 without an encoding header");
 }
 
 static void lines_after_the_armors_end_are_refused(void **state)
 {
-	(void)state;
 	refused(HEADERS "gpgsig -----BEGIN PGP SIGNATURE-----\n \n iQ==\n -----END PGP SIGNATURE-----\n evil\n" MESSAGE,
 	    "bytes follow the signature's END line");
 	refused(HEADERS "gpgsig \n" MESSAGE, "has no END line");
@@ -137,13 +121,11 @@ static void a_nul_cannot_hide_text(void **state)
 {
 	static const char text[] = GOOD "\0Tagseal-Approve: v2\n";
 
-	(void)state;
 	refused_bytes(text, sizeof(text) - 1, "NUL byte at offset");
 }
 
 static void a_commit_cut_short_is_refused(void **state)
 {
-	(void)state;
 	for (size_t size = 1; size < strlen(HEADERS GPGSIG); size++)
 		refused_bytes(GOOD, size, "commit");
 }

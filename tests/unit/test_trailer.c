@@ -1,11 +1,7 @@
-#include <stdarg.h>
-#include <setjmp.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <string.h>
 
 #include "gitops/object.h"
+#include "tests/unit/support_trust.h"
 
 #define DIGEST "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
@@ -20,19 +16,12 @@ static GPtrArray *parsed(const char *message)
 	return trailers;
 }
 
-static void says(GError *error, const char *words)
-{
-	assert_true(g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_REFUSED));
-	if (strstr(error->message, words) == NULL)
-		fail_msg("\"%s\" does not say \"%s\"", error->message, words);
-}
-
 static void refused(const char *message, const char *words)
 {
 	g_autoptr(GError) error = NULL;
 
 	assert_null(trailers_parse(message, &error));
-	says(error, words);
+	assert_refusal(error, words);
 }
 
 static void the_last_paragraph_is_read(void **state)
@@ -41,7 +30,6 @@ static void the_last_paragraph_is_read(void **state)
 	    parsed("Approve v1\n\nSome text: with a colon\nmore\n\nTagseal-Approve: v1\nSigned-off-by: A <a@b>\n\n");
 	const struct trailer *first = g_ptr_array_index(list, 0);
 
-	(void)state;
 	assert_int_equal(list->len, 2);
 	assert_string_equal(first->key, "Tagseal-Approve");
 	assert_string_equal(first->value, "v1");
@@ -54,7 +42,6 @@ static void messages_without_trailers_have_none(void **state)
 		"Fix: the title is never a trailer\n", "Title\n\nKey: value\nprose beside it\n", "Title\n\nempty:\n",
 		"Title\n\nlower: case keys are prose\n" };
 
-	(void)state;
 	for (size_t i = 0; i < G_N_ELEMENTS(messages); i++) {
 		g_autoptr(GPtrArray) list = parsed(messages[i]);
 		assert_int_equal(list->len, 0);
@@ -63,7 +50,6 @@ static void messages_without_trailers_have_none(void **state)
 
 static void a_reserved_line_outside_the_last_paragraph_is_refused(void **state)
 {
-	(void)state;
 	refused("Title\n\nTagseal-Approve: v1\n\nSigned-off-by: A <a@b>\n", "message line 3: a line that starts with");
 	refused("Tagseal-Approve: v1\n", "message line 1");
 	refused("Title\n\nTagseal-Approve: v1\n\nprose\n", "message line 3");
@@ -73,7 +59,6 @@ static void a_reserved_line_outside_the_last_paragraph_is_refused(void **state)
 
 static void a_block_with_prose_or_folding_is_no_block(void **state)
 {
-	(void)state;
 	refused("T\n\nTagseal-Approve: v1\nprose\n", "without folding");
 	refused("T\n\nTagseal-Approve: v1\n v2\n", "without folding");
 	refused("T\n\nTagseal-Approve: v1\n# a comment\n", "without folding");
@@ -86,7 +71,6 @@ static void a_block_with_prose_or_folding_is_no_block(void **state)
 
 static void look_alike_and_unknown_reserved_keys_are_refused(void **state)
 {
-	(void)state;
 	refused("T\n\nTAGSEAL-Approve: v1\n", "no trailer that tagseal knows");
 	refused("T\n\nTagseal-approve: v1\n", "no trailer that tagseal knows");
 	refused("T\n\nTagseal-Aprove: v1\n", "\"Tagseal-Aprove\" is no trailer");
@@ -95,7 +79,6 @@ static void look_alike_and_unknown_reserved_keys_are_refused(void **state)
 
 static void characters_that_fake_lines_are_refused(void **state)
 {
-	(void)state;
 	refused("T\n\nA: b\x0bTagseal-Approve: v1\n", "control character U+000B");
 	refused("T\xe2\x80\xa8Tagseal-Approve: v1\n", "control character U+2028");
 	refused("T\n\nTagseal-Approve: v1\xe2\x80\xae\n", "without folding");
@@ -107,7 +90,6 @@ static void a_trailer_line_over_1000_bytes_is_no_trailer(void **state)
 	g_autofree char *filler = g_strnfill(1000, 'x');
 	g_autofree char *message = g_strconcat("T\n\nTagseal-Reason: ", filler, "\n", NULL);
 
-	(void)state;
 	refused(message, "without folding");
 }
 
@@ -119,7 +101,6 @@ static void every_reserved_key_is_taken(void **state)
 	    "Tagseal-Promote: a\nTagseal-Approve-Policy: a\nTagseal-Resign: a\nTagseal-Reason: a\n"
 	    "Tagseal-Rebuilt: a");
 
-	(void)state;
 	assert_int_equal(list->len, 15);
 }
 
@@ -129,13 +110,12 @@ static void a_single_value_stands_once(void **state)
 	g_autoptr(GError) error = NULL;
 	const char *value = NULL;
 
-	(void)state;
 	assert_true(trailer_single(list, "Tagseal-Policy", &value, &error));
 	assert_string_equal(value, "p");
 	assert_true(trailer_single(list, "Tagseal-Deny", &value, &error));
 	assert_null(value);
 	assert_false(trailer_single(list, "Tagseal-Tag", &value, &error));
-	says(error, "message line 5: Tagseal-Tag stands twice");
+	assert_refusal(error, "message line 5: Tagseal-Tag stands twice");
 }
 
 static void artifacts_are_read_by_name(void **state)
@@ -144,7 +124,6 @@ static void artifacts_are_read_by_name(void **state)
 	    parsed("T\n\nTagseal-Artifact: " DIGEST " widget 1.exe\nTagseal-Artifact: " DIGEST " b\n");
 	g_autoptr(GHashTable) artifacts = trailers_artifacts(list, NULL);
 
-	(void)state;
 	assert_int_equal(g_hash_table_size(artifacts), 2);
 	assert_string_equal(g_hash_table_lookup(artifacts, "widget 1.exe"), DIGEST);
 }
@@ -155,14 +134,13 @@ static void bad_artifact_lines_are_refused(void **state)
 		{ "sha256:9f86 a", "must be" }, { "sha1:9f86 a", "must be" },
 		{ DIGEST " a\nTagseal-Artifact: " DIGEST " a", "\"a\" stands twice" } };
 
-	(void)state;
 	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
 		g_autofree char *message = g_strconcat("T\n\nTagseal-Artifact: ", bad[i][0], "\n", NULL);
 		g_autoptr(GPtrArray) list = parsed(message);
 		g_autoptr(GError) error = NULL;
 
 		assert_null(trailers_artifacts(list, &error));
-		says(error, bad[i][1]);
+		assert_refusal(error, bad[i][1]);
 	}
 }
 

@@ -1,0 +1,33 @@
+/*
+ * The formats of signatures that people make on git objects, one file and one row a format. A keyring holds all keys of that
+ * format of one people set; whose they are is known to people.c alone. Internal to gitops/.
+ */
+#pragma once
+
+#include "gitops/base/toml.h"
+#include "gitops/people.h"
+
+struct signed_by { /* by whom a signature was made, as far as the signature itself can tell */
+	char *key; /* as struct signer's */
+	char *subkey; /* the OpenPGP subkey that signed, or NULL */
+	gboolean hardware;
+};
+
+/* Called for each key (and subkey) that an entry brings. FALSE with error: it is another person's. */
+typedef gboolean (*key_claim)(void *data, const char *key, GError **error);
+
+struct signature_scheme {
+	enum signature_format format;
+	const char *field; /* the array of people/NAME.toml that holds its keys */
+	void *(*keyring_new)(GError **error);
+	/* One entry of that array. `files` holds what stands beside it. */
+	gboolean (*keyring_add)(
+	    void *keyring, const struct toml *entry, policy_files *files, key_claim claim, void *data, GError **error);
+	void (*keyring_free)(void *keyring);
+	/* The refusal names the key and the rule. On success the caller frees what `by` holds. */
+	gboolean (*verify)(
+	    void *keyring, const char *armor, GBytes *payload, int64_t at_ms, struct signed_by *by, GError **error);
+	gboolean (*is_key)(const char *key); /* does this look like a key id of ours (for [[revoked]]) */
+};
+
+extern const struct signature_scheme signature_ssh, signature_openpgp;
