@@ -424,7 +424,7 @@ static const struct member event_members[] = {
 	{ NULL, NULL, NULL, FALSE },
 };
 
-struct json *event_new(const char *word, const char *record_sha256, struct json *extra)
+struct json *record_event_new(const char *word, const char *record_sha256, struct json *extra)
 {
 	autoptr(json) event = extra != NULL ? extra : json_object_new();
 	g_autofree char *id = ulid_new();
@@ -437,7 +437,7 @@ struct json *event_new(const char *word, const char *record_sha256, struct json 
 	return g_steal_pointer(&event);
 }
 
-gboolean event_check(const struct json *event, GError **error)
+gboolean record_event_check(const struct json *event, GError **error)
 {
 	const char *word = json_string(event, "event");
 

@@ -40,8 +40,8 @@ char *record_digest(const struct json *record);
 
 /* An event: {"version":1,"id":ULID,"event":word,"time":…,"record":"sha256:…"|absent, …extra}. Takes `extra`
  * over (may be NULL). */
-struct json *event_new(const char *word, const char *record_sha256, struct json *extra);
-gboolean event_check(const struct json *event, GError **error);
+struct json *record_event_new(const char *word, const char *record_sha256, struct json *extra);
+gboolean record_event_check(const struct json *event, GError **error);
 
 /*
  * The policy a record was decided by, as one evidence file `policy.json`: {"commit":…,"files":{PATH: text, or

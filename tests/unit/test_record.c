@@ -156,18 +156,18 @@ static void events_are_checked(void **state)
 {
 	struct json *extra = json_object_new();
 	autoptr(json) good = NULL;
-	autoptr(json) alone = event_new("published", NULL, NULL);
-	autoptr(json) strange = event_new("party", DIGEST, NULL);
+	autoptr(json) alone = record_event_new("published", NULL, NULL);
+	autoptr(json) strange = record_event_new("party", DIGEST, NULL);
 	g_autoptr(GError) error = NULL;
 
 	(void)state;
 	json_set_string(extra, "url", "https://example.org/");
-	good = event_new("published", DIGEST, extra);
-	assert_true(event_check(good, &error));
-	assert_false(event_check(alone, &error));
+	good = record_event_new("published", DIGEST, extra);
+	assert_true(record_event_check(good, &error));
+	assert_false(record_event_check(alone, &error));
 	assert_non_null(strstr(error->message, "must name its record"));
 	g_clear_error(&error);
-	assert_false(event_check(strange, &error));
+	assert_false(record_event_check(strange, &error));
 	assert_non_null(strstr(error->message, "\"event\" must be one of published"));
 }
 
