@@ -1,0 +1,133 @@
+/* Questions to the other roles: workers get one at a time, evented roles and judge several. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "gitops/base/error.h"
+#include "server/engine.h"
+
+struct question {
+	enum role role;
+	struct message *message;
+	enum message_kind answer_kind;
+	char *release; /* id, or NULL */
+	answer_fn answer;
+	gpointer data;
+	struct peer *peer; /* that it was put to */
+};
+
+/* How many questions one process of that role may have at once. */
+static const guint most_at_once[ROLE_COUNT] = {
+	[ROLE_GITOPS] = 1,
+	[ROLE_COURIER] = 64,
+	[ROLE_SCAN] = 1,
+	[ROLE_SEAL] = 1,
+	[ROLE_JUDGE] = 8,
+	[ROLE_LEDGER] = 1,
+};
+
+static void question_free(struct question *q)
+{
+	message_free(q->message);
+	g_free(q->release);
+	g_free(q);
+}
+
+static guint out_at(const struct engine *engine, const struct peer *peer)
+{
+	guint count = 0;
+
+	for (guint i = 0; i < engine->asked->len; i++)
+		count += ((struct question *)g_ptr_array_index(engine->asked, i))->peer == peer;
+	return count;
+}
+
+/* Puts waiting questions of a role to its processes, the least busy first. */
+static void put_questions(struct engine *engine, enum role role)
+{
+	GQueue *waiting = engine->questions[role];
+
+	while (!g_queue_is_empty(waiting)) {
+		struct peer *best = NULL;
+		guint best_out = most_at_once[role];
+		struct question *q;
+
+		for (guint i = 0; i < engine->role->peer_count; i++) {
+			struct peer *peer = &engine->role->peers[i];
+			guint out = peer->role == role ? out_at(engine, peer) : G_MAXUINT;
+			if (out < best_out) {
+				best = peer;
+				best_out = out;
+			}
+		}
+		if (best == NULL)
+			return;
+		q = g_queue_pop_head(waiting);
+		q->peer = best;
+		g_ptr_array_add(engine->asked, q);
+		role_send(engine->role, best, q->message);
+		for (guint i = 0; i < q->message->files->len; i++) /* descriptors are theirs now */
+			close(g_array_index(q->message->files, struct message_file, i).fd),
+			    g_array_index(q->message->files, struct message_file, i).fd = -1;
+	}
+}
+
+void engine_ask(struct engine *engine, enum role role, struct message *message, enum message_kind answer_kind,
+    struct release *release, answer_fn answer, gpointer data)
+{
+	struct question *q = g_new0(struct question, 1);
+
+	q->role = role;
+	q->message = message;
+	q->answer_kind = answer_kind;
+	q->release = release != NULL ? g_strdup(release->id) : NULL;
+	q->answer = answer;
+	q->data = data;
+	g_queue_push_tail(engine->questions[role], q);
+	put_questions(engine, role);
+}
+
+static void give(struct engine *engine, struct question *q, struct message *answer, const GError *error)
+{
+	struct release *release = q->release != NULL ? g_hash_table_lookup(engine->releases, q->release) : NULL;
+
+	if (q->release == NULL || release != NULL)
+		q->answer(engine, release, answer, error, q->data);
+	question_free(q);
+}
+
+void engine_answered(struct role_context *role, struct peer *from, struct message *answer)
+{
+	struct engine *engine = role->data;
+
+	for (guint i = 0; i < engine->asked->len; i++) {
+		struct question *q = g_ptr_array_index(engine->asked, i);
+		g_autoptr(GError) error = NULL;
+
+		if (q->peer != from || q->message->number != answer->number || q->answer_kind != answer->kind)
+			continue;
+		g_ptr_array_remove_index(engine->asked, i);
+		message_outcome(answer, &error);
+		give(engine, q, answer, error);
+		put_questions(engine, from->role);
+		return;
+	}
+	/* Nobody waits for it any more: it answers a question that was put to the process before this one. */
+}
+
+void engine_greeted(struct role_context *role, struct peer *from, struct message *hello)
+{
+	struct engine *engine = role->data;
+	g_autoptr(GError) error = g_error_new(TAGSEAL_ERROR, TAGSEAL_ERROR_UNAVAILABLE,
+	    "the process %s ended while it worked on this", role_name(from->role));
+	g_autoptr(GPtrArray) lost = g_ptr_array_new();
+
+	(void)hello;
+	for (guint i = 0; i < engine->asked->len;)
+		if (((struct question *)g_ptr_array_index(engine->asked, i))->peer == from)
+			g_ptr_array_add(lost, g_ptr_array_remove_index(engine->asked, i));
+		else
+			i++;
+	for (guint i = 0; i < lost->len; i++)
+		give(engine, g_ptr_array_index(lost, i), NULL, error);
+	put_questions(engine, from->role);
+}

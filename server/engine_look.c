@@ -1,0 +1,237 @@
+/* Looking at the sources: by poll and by hint. What gitops finds there becomes releases; what it finds changed wakes those that wait. */
+#include <string.h>
+
+#include "gitops/base/bytes.h"
+#include "gitops/base/error.h"
+#include "server/engine.h"
+
+static void project_free(gpointer data)
+{
+	struct project *project = data;
+
+	g_free(project->name);
+	g_free(project->source);
+	g_strfreev(project->hooks);
+	json_unref(project->rules);
+	g_free(project);
+}
+
+/* "https://git.example.org/acme/widget.git/" and ".../acme/widget" are one place. */
+static gboolean same_place(const char *a, const char *b)
+{
+	size_t n = strlen(a), m = strlen(b);
+
+	while (n > 0 && a[n - 1] == '/')
+		n--;
+	while (m > 0 && b[m - 1] == '/')
+		m--;
+	if (n > 4 && memcmp(a + n - 4, ".git", 4) == 0)
+		n -= 4;
+	if (m > 4 && memcmp(b + m - 4, ".git", 4) == 0)
+		m -= 4;
+	return n > 0 && n == m && memcmp(a, b, n) == 0;
+}
+
+const struct project *engine_project_of(const struct engine *engine, const char *hint)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, engine->projects);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		const struct project *project = value;
+		gboolean named = g_str_equal(project->name, hint) || same_place(project->source, hint);
+		for (char **hook = project->hooks; !named && *hook != NULL; hook++)
+			named = same_place(*hook, hint);
+		if (named)
+			return project;
+	}
+	return NULL;
+}
+
+static gboolean matches(const struct json *patterns, const char *tag)
+{
+	for (guint i = 0; i < json_length(patterns); i++)
+		if (json_as_string(json_at(patterns, i)) != NULL &&
+		    glob_match(json_as_string(json_at(patterns, i)), tag, FALSE, FALSE))
+			return TRUE;
+	return FALSE;
+}
+
+gboolean engine_tag_matters(const struct project *project, const char *tag)
+{
+	for (guint i = 0; i < json_length(project->rules); i++) {
+		const struct json *rule = json_at(project->rules, i);
+		if (matches(json_get(rule, "tags"), tag) && !matches(json_get(rule, "not_tags"), tag))
+			return TRUE;
+	}
+	return FALSE;
+}
+
+static void take_project(struct engine *engine, const struct json *row)
+{
+	struct project *project = g_new0(struct project, 1);
+	const struct json *hooks = json_get(row, "hooks");
+	GStrvBuilder *builder = g_strv_builder_new();
+
+	for (guint i = 0; i < json_length(hooks); i++)
+		if (json_as_string(json_at(hooks, i)) != NULL)
+			g_strv_builder_add(builder, json_as_string(json_at(hooks, i)));
+	project->name = g_strdup(json_string(row, "name"));
+	project->source = g_strdup(json_string(row, "source"));
+	project->hooks = g_strv_builder_end(builder);
+	project->rules = json_copy(json_get(row, "rules"));
+	g_strv_builder_unref(builder);
+	g_hash_table_replace(engine->projects, project->name, project);
+}
+
+void engine_load_projects(struct engine *engine)
+{
+	autoptr(json) note = store_note(engine->store, "projects");
+
+	engine->projects = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, project_free);
+	for (guint i = 0; i < json_length(note); i++)
+		take_project(engine, json_at(note, i));
+}
+
+/* The projects are kept, so that webhooks find theirs right after a restart. */
+static void keep_projects(struct engine *engine)
+{
+	autoptr(json) list = json_array_new();
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, engine->projects);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		const struct project *project = value;
+		struct json *row = json_object_new(), *hooks = json_array_new();
+		for (char **hook = project->hooks; *hook != NULL; hook++)
+			json_append_string(hooks, *hook);
+		json_set_string(row, "name", project->name);
+		json_set_string(row, "source", project->source);
+		json_set(row, "hooks", hooks);
+		json_set(row, "rules", json_copy(project->rules));
+		json_append(list, row);
+	}
+	if (store_begin(engine->store, FALSE, NULL) &&
+	    (!store_put_note(engine->store, "projects", list, NULL) || !store_commit(engine->store, NULL)))
+		store_rollback(engine->store);
+}
+
+/* A tag that nobody told us of is seen now. */
+static void take_tag(struct engine *engine, const char *project, const struct json *row)
+{
+	const char *tag = json_string(row, "name"), *id = json_string(row, "id");
+	g_autoptr(GError) error = NULL;
+	struct store_release *known;
+	struct release *release;
+
+	if (tag == NULL || id == NULL || !is_object_id(id))
+		return;
+	known = store_find(engine->store, project, tag, id, &error);
+	if (known != NULL || error != NULL) {
+		store_release_free(known);
+		return;
+	}
+	release = release_new(engine, project, tag, id);
+	release_save(engine, release, TRUE);
+	log_event("info", "release=%s project=%s tag=%s event=found", release->id, project, tag);
+	gate_enter(engine, release, GATE_SOURCE);
+}
+
+/* Those that wait for people are asked again: an approval, a denial, another tag object may have come. */
+static void wake_waiting(struct engine *engine, const char *project)
+{
+	g_autoptr(GList) all = g_hash_table_get_values(engine->releases);
+
+	for (GList *one = all; one != NULL; one = one->next) {
+		struct release *release = one->data;
+		if (g_str_equal(release->project, project) && release->status == STATUS_WAITING &&
+		    (release->gate == GATE_SOURCE || release->gate == GATE_APPROVAL))
+			gate_wake(engine, release);
+	}
+}
+
+static void forget_hint(struct engine *engine, const char *project)
+{
+	g_autofree char *name = g_strdup_printf("hint/%s", project);
+
+	if (store_begin(engine->store, FALSE, NULL) &&
+	    (!store_put_note(engine->store, name, NULL, NULL) || !store_commit(engine->store, NULL)))
+		store_rollback(engine->store);
+}
+
+static void take_look(struct engine *engine, const struct json *look)
+{
+	const struct json *projects = json_get(look, "projects");
+
+	for (guint i = 0; i < json_length(projects); i++) {
+		const struct json *row = json_at(projects, i), *tags = json_get(row, "tags");
+		const char *name = json_string(row, "name"), *error = json_string(row, "error");
+
+		if (name == NULL || json_string(row, "source") == NULL)
+			continue;
+		take_project(engine, row);
+		if (error != NULL) {
+			g_autofree char *shown = text_escape(error, -1, 400);
+			log_event("warning", "project=%s %s", name, shown);
+			continue;
+		}
+		for (guint n = 0; n < json_length(tags); n++)
+			take_tag(engine, name, json_at(tags, n));
+		wake_waiting(engine, name);
+		forget_hint(engine, name);
+	}
+	keep_projects(engine);
+}
+
+static void looked(struct engine *engine, struct release *none, struct message *answer, const GError *error, gpointer data)
+{
+	g_autofree char *project = data;
+	g_autoptr(GError) broken = NULL;
+	g_autoptr(GBytes) bytes = error == NULL ? message_bytes(answer, "look.json", 64 << 20, &broken) : NULL;
+	autoptr(json) look = bytes != NULL ? json_parse_bytes(bytes, &broken) : NULL;
+
+	(void)none;
+	if (project == NULL)
+		engine->looking = FALSE;
+	if (look == NULL) {
+		log_event("warning", "event=look project=%s %s", project != NULL ? project : "*",
+		    error != NULL ? error->message : broken->message);
+	} else {
+		const char *policy = json_string(answer->body, "policy");
+		if (policy != NULL && g_strcmp0(policy, engine->policy) != 0) {
+			struct json *extra = json_object_new();
+			json_set_string(extra, "policy", policy);
+			if (engine->policy != NULL)
+				engine_event(engine, "policy", NULL, json_ref(extra));
+			json_unref(extra);
+			g_free(engine->policy);
+			engine->policy = g_strdup(policy);
+		}
+		take_look(engine, look);
+	}
+	if (project == NULL && engine->look_again) {
+		engine->look_again = FALSE;
+		engine_look(engine, NULL);
+	}
+}
+
+void engine_look(struct engine *engine, const char *project)
+{
+	struct message *m;
+	struct json *projects;
+
+	if (project == NULL && engine->looking) {
+		engine->look_again = TRUE;
+		return;
+	}
+	m = message_new(MSG_LOOK, 0);
+	projects = json_array_new();
+	if (project != NULL)
+		json_append_string(projects, project);
+	else
+		engine->looking = TRUE;
+	json_set(m->body, "projects", projects);
+	engine_ask(engine, ROLE_GITOPS, m, MSG_LOOKED, NULL, looked, g_strdup(project));
+}

@@ -1,0 +1,160 @@
+/*
+ * record: is it in the log, durably, before anybody gets it? All that is ready goes to the ledger in one batch; a batch is asked for again until the ledger
+ * has answered, which is safe, since it writes no id twice.
+ */
+#include <string.h>
+
+#include "gitops/base/bytes.h"
+#include "gitops/base/error.h"
+#include "server/engine.h"
+
+#define BATCH_ENTRIES 64
+#define BATCH_FILES (MESSAGE_FILES_MAX - 40)
+
+static guint evidence_count(const struct release *release)
+{
+	GHashTableIter files;
+	gpointer name;
+	guint count = 0;
+
+	g_hash_table_iter_init(&files, release->files);
+	while (g_hash_table_iter_next(&files, &name, NULL))
+		count += !g_str_has_prefix(name, "work/");
+	return count;
+}
+
+static void add_document(struct message *m, const struct json *document, guint files)
+{
+	struct json *entries = json_get(m->body, "entries"), *row = json_object_new();
+	g_autoptr(GBytes) bytes = json_canonical(document);
+
+	json_set_string(row, "id", json_string(document, "id"));
+	json_set_integer(row, "files", files);
+	json_append(entries, row);
+	message_add_bytes(m, "document", bytes, NULL);
+}
+
+static void add_release(struct message *m, const struct release *release)
+{
+	g_autoptr(GList) names = g_list_sort(g_hash_table_get_keys(release->files), (GCompareFunc)strcmp);
+
+	add_document(m, release->record, evidence_count(release));
+	for (GList *name = names; name != NULL; name = name->next)
+		if (!g_str_has_prefix(name->data, "work/"))
+			release_attach(release, m, name->data, name->data);
+}
+
+/* One entry of the queue: a release's id, or the name of a note that holds an event. FALSE: no room for it in this batch. */
+static gboolean add_entry(struct engine *engine, struct message *m, const char *entry)
+{
+	struct release *release = g_hash_table_lookup(engine->releases, entry);
+	autoptr(json) event = release == NULL ? store_note(engine->store, entry) : NULL;
+
+	if (release != NULL && m->files->len > 0 && m->files->len + 1 + evidence_count(release) > BATCH_FILES)
+		return FALSE;
+	if (release != NULL)
+		add_release(m, release);
+	else if (event != NULL)
+		add_document(m, event, 0);
+	return TRUE;
+}
+
+static void take_committed(struct engine *engine, const struct json *row)
+{
+	const char *id = json_string(row, "id");
+	struct release *release = id != NULL ? g_hash_table_lookup(engine->releases, id) : NULL;
+	g_autofree char *note = g_strdup_printf("event/%s", id != NULL ? id : "");
+
+	if (release != NULL) {
+		json_set(release->work, "committed", json_copy(row));
+		gate_part(engine, release, NULL);
+	} else if (store_begin(engine->store, FALSE, NULL)) {
+		if (!store_put_note(engine->store, note, NULL, NULL) || !store_commit(engine->store, NULL))
+			store_rollback(engine->store);
+	}
+}
+
+/* What was not committed is asked for again: releases by their gate's own retry, events with the next batch. */
+static void give_back(struct engine *engine, GPtrArray *batch, const GError *error)
+{
+	for (guint i = 0; i < batch->len; i++) {
+		const char *entry = g_ptr_array_index(batch, i);
+		struct release *release = g_hash_table_lookup(engine->releases, entry);
+		if (release != NULL)
+			gate_part(engine, release, error);
+		else
+			g_queue_push_tail(engine->records, g_strdup(entry));
+	}
+}
+
+static void appended(
+    struct engine *engine, struct release *none, struct message *answer, const GError *error, gpointer data)
+{
+	g_autoptr(GPtrArray) batch = data;
+	g_autoptr(GError) behind = NULL;
+	const struct json *entries = answer != NULL ? json_get(answer->body, "entries") : NULL;
+
+	(void)none;
+	engine->ledger_busy = FALSE;
+	if (error == NULL && !json_boolean(answer->body, "pushed", TRUE)) {
+		const char *reason = json_string(answer->body, "push_reason");
+		g_set_error(&behind, TAGSEAL_ERROR, TAGSEAL_ERROR_UNAVAILABLE,
+		    "the required remote of the audit repository does not have it yet: %s",
+		    reason != NULL ? reason : "no reason told");
+		error = behind;
+	}
+	if (error != NULL)
+		give_back(engine, batch, error);
+	else
+		for (guint i = 0; i < json_length(entries); i++)
+			take_committed(engine, json_at(entries, i));
+	if (error == NULL)
+		engine_append(engine);
+}
+
+void engine_append(struct engine *engine)
+{
+	struct message *m;
+	GPtrArray *batch;
+
+	if (engine->ledger_busy || g_queue_is_empty(engine->records))
+		return;
+	m = message_new(MSG_APPEND, 0);
+	batch = g_ptr_array_new_with_free_func(g_free);
+	json_set(m->body, "entries", json_array_new());
+	while (!g_queue_is_empty(engine->records) && batch->len < BATCH_ENTRIES &&
+	       add_entry(engine, m, g_queue_peek_head(engine->records)))
+		g_ptr_array_add(batch, g_queue_pop_head(engine->records));
+	engine->ledger_busy = TRUE;
+	engine_ask(engine, ROLE_LEDGER, m, MSG_APPENDED, NULL, appended, batch);
+}
+
+void engine_event(struct engine *engine, const char *word, const char *record_sha256, struct json *extra)
+{
+	autoptr(json) event = record_event_new(word, record_sha256, extra);
+	g_autofree char *name = g_strdup_printf("event/%s", json_string(event, "id"));
+	g_autoptr(GError) error = NULL;
+
+	if (!store_begin(engine->store, FALSE, &error) || !store_put_note(engine->store, name, event, &error) ||
+	    !store_commit(engine->store, &error)) {
+		log_event("err", "event=%s %s", word, error->message);
+		return;
+	}
+	g_queue_push_tail(engine->records, g_steal_pointer(&name));
+	engine_append(engine);
+}
+
+void gate_record_run(struct engine *engine, struct release *release)
+{
+	const char *outcome = json_as_string(json_path(release->record, "end.outcome"));
+
+	if (json_get(release->work, "committed") == NULL) {
+		gate_expect(release);
+		g_queue_push_tail(engine->records, g_strdup(release->id));
+		engine_append(engine);
+	} else if (g_strcmp0(outcome, "signed") == 0) {
+		gate_pass(engine, release);
+	} else {
+		gate_finish(engine, release);
+	}
+}

@@ -1,0 +1,152 @@
+/*
+ * sign: in the file's own format, with the key that this policy names. A seal worker digests the file, judge decides from the evidence and has sign use the key.
+ * Before that the people are asked once more: a denial counts until the moment the key is asked for.
+ */
+#include <string.h>
+
+#include "gitops/base/bytes.h"
+#include "gitops/base/error.h"
+#include "server/engine.h"
+
+#define FRESH_MS (3 * 60 * 1000) /* judge takes a signing time of at most five minutes ago */
+
+static void digested(
+    struct engine *engine, struct release *release, struct message *answer, const GError *error, gpointer data)
+{
+	struct json *sign = data;
+
+	if (error == NULL)
+		json_set(sign, "digest", json_copy(json_get(answer->body, "digest")));
+	gate_part(engine, release, error);
+}
+
+static void ask_digest(struct engine *engine, struct release *release, const struct json *artifact, struct json *sign)
+{
+	struct message *m = message_new(MSG_DIGEST, 0);
+	const char *format = json_string(sign, "format");
+	g_autoptr(GError) error = NULL;
+
+	json_set_integer(sign, "time", time_now_ms());
+	json_set_string(m->body, "format", format);
+	json_set_string(m->body, "hash", "sha256");
+	json_set_integer(m->body, "time", json_integer(sign, "time", 0));
+	gate_attach_certificates(release, m, format);
+	gate_expect(release);
+	if (gate_attach_blob(engine, m, "blob", json_string(artifact, "blob"), &error)) {
+		engine_ask(engine, ROLE_SEAL, m, MSG_DIGESTED, release, digested, sign);
+		return;
+	}
+	message_free(m);
+	gate_part(engine, release, error);
+}
+
+struct judging {
+	struct json *sign;
+	guint number;
+};
+
+static void judged(
+    struct engine *engine, struct release *release, struct message *answer, const GError *error, gpointer data)
+{
+	struct judging *j = data;
+	g_autoptr(GError) broken = NULL;
+	g_autoptr(GBytes) signature = NULL;
+
+	if (error == NULL && (signature = message_bytes(answer, "signature", 1 << 20, &broken)) != NULL) {
+		g_autofree char *name = g_strdup_printf("work/signature-%u", j->number);
+		release_set_file(release, name, signature);
+		json_set(j->sign, "use", json_copy(json_get(answer->body, "use")));
+	} else if (broken != NULL) {
+		error = broken;
+	}
+	g_free(j);
+	gate_part(engine, release, error);
+}
+
+static void ask_judge(
+    struct engine *engine, struct release *release, const struct json *artifact, struct json *sign, guint number)
+{
+	struct message *m = message_new(MSG_JUDGE, 0);
+	const char *format = json_string(sign, "format");
+	autoptr(json) seen = store_seen(engine->store, release->project, NULL);
+	g_autoptr(GBytes) seen_bytes = seen != NULL ? json_canonical(seen) : g_bytes_new_static("{}", 2);
+	g_autoptr(GError) error = NULL;
+	struct judging *j;
+	GHashTableIter files;
+	gpointer name;
+
+	json_set_string(m->body, "id", release->id);
+	json_set_string(m->body, "project", release->project);
+	json_set_string(m->body, "tag", release->tag);
+	json_set_string(m->body, "tag_object", release->tag_object);
+	json_set_integer(m->body, "tag_first_seen", release->created_ms);
+	json_set_boolean(m->body, "first_object", json_boolean(release->work, "first_object", FALSE));
+	json_set_string(m->body, "artifact", json_string(artifact, "name"));
+	json_set_string(m->body, "blob", json_string(artifact, "blob"));
+	json_set_string(m->body, "key", json_string(release->work, "key"));
+	json_set_string(m->body, "format", format);
+	json_set_string(m->body, "hash", "sha256");
+	json_set_integer(m->body, "time", json_integer(sign, "time", 0));
+	json_set_integer(m->body, "now", time_now_ms());
+	message_add_bytes(m, "seen.json", seen_bytes, NULL);
+	gate_attach_certificates(release, m, format);
+	g_hash_table_iter_init(&files, release->files);
+	while (g_hash_table_iter_next(&files, &name, NULL))
+		if (g_str_equal(name, "tag") || g_str_has_prefix(name, "approval-"))
+			release_attach(release, m, name, name);
+	gate_expect(release);
+	if (!gate_attach_blob(engine, m, "blob", json_string(artifact, "blob"), &error)) {
+		message_free(m);
+		gate_part(engine, release, error);
+		return;
+	}
+	j = g_new0(struct judging, 1);
+	j->sign = sign;
+	j->number = number;
+	engine_ask(engine, ROLE_JUDGE, m, MSG_JUDGED, release, judged, j);
+}
+
+static void advance(struct engine *engine, struct release *release, struct json *artifact, struct json *sign, guint number)
+{
+	gboolean fresh = time_now_ms() - json_integer(sign, "time", 0) < FRESH_MS;
+
+	if (json_get(sign, "use") != NULL)
+		return;
+	if (json_get(sign, "digest") == NULL || !fresh)
+		ask_digest(engine, release, artifact, sign);
+	else
+		ask_judge(engine, release, artifact, sign, number);
+}
+
+/* The people's last word before the key is asked for. */
+static void confirmed(
+    struct engine *engine, struct release *release, struct message *answer, const GError *error, gpointer data)
+{
+	const char *word = answer != NULL ? json_string(answer->body, "approval") : NULL;
+	const char *reason = answer != NULL ? json_string(answer->body, "approval_reason") : NULL;
+
+	(void)data;
+	if (error == NULL && g_strcmp0(json_string(answer->body, "source"), "passed") != 0) {
+		word = "rejected";
+		reason = json_string(answer->body, "source_reason");
+	}
+	if (error == NULL && g_strcmp0(word, "passed") != 0) {
+		release->pending--;
+		gate_end(engine, release, g_strcmp0(word, "denied") == 0 ? "denied" : "rejected",
+		    reason != NULL ? reason : "the approvals do not hold any more");
+		return;
+	}
+	if (error == NULL)
+		json_set_integer(release->work, "confirmed", time_now_ms());
+	gate_part(engine, release, error);
+}
+
+void gate_sign_run(struct engine *engine, struct release *release)
+{
+	gate_expect(release);
+	if (time_now_ms() - json_integer(release->work, "confirmed", 0) > FRESH_MS)
+		gate_decide(engine, release, FALSE, confirmed);
+	else
+		gate_each_sign(engine, release, advance);
+	gate_settle(engine, release);
+}

@@ -1,0 +1,214 @@
+/* source: is this tag, in this repository, signed by someone who may ask? gitops answers, for this gate and the next at once. */
+#include <string.h>
+
+#include "gitops/base/bytes.h"
+#include "gitops/base/error.h"
+#include "server/engine.h"
+#include "signer/format.h"
+#include "signer/type.h"
+
+#define SOURCE_PATIENCE_MS (10 * 60 * 1000) /* hosts show a tag some time after they told of it */
+
+/* Is this the first tag object that we ever saw under this name? */
+static gboolean first_object(struct engine *engine, const struct release *release)
+{
+	struct store_query query = { .project = release->project, .tag = release->tag, .limit = 50 };
+	g_autoptr(GPtrArray) rows = store_list(engine->store, &query, NULL);
+
+	for (guint i = 0; rows != NULL && i < rows->len; i++) {
+		const struct store_release *row = g_ptr_array_index(rows, i);
+		if (!g_str_equal(row->tag_object, release->tag_object) && row->created_ms <= release->created_ms)
+			return FALSE;
+	}
+	return rows != NULL;
+}
+
+void gate_decide(struct engine *engine, struct release *release, gboolean fetch, answer_fn answer)
+{
+	struct message *m = message_new(MSG_DECIDE, 0);
+	autoptr(json) seen = store_seen(engine->store, release->project, NULL);
+	g_autoptr(GBytes) bytes = NULL;
+
+	json_set_string(m->body, "project", release->project);
+	json_set_string(m->body, "tag", release->tag);
+	json_set_string(m->body, "tag_object", release->tag_object);
+	json_set_integer(m->body, "tag_first_seen", release->created_ms);
+	json_set_integer(m->body, "now", time_now_ms());
+	json_set_boolean(m->body, "fetch", fetch);
+	json_set_boolean(release->work, "first_object", first_object(engine, release));
+	json_set_boolean(m->body, "first_object", json_boolean(release->work, "first_object", FALSE));
+	bytes = seen != NULL ? json_canonical(seen) : g_bytes_new_static("{}", 2);
+	message_add_bytes(m, "seen.json", bytes, NULL);
+	gate_expect(release);
+	engine_ask(engine, ROLE_GITOPS, m, MSG_DECIDED, release, answer, NULL);
+}
+
+/* First-seen times are ours to keep: what is new is written down before anything is decided by it. */
+static void keep_seen(struct engine *engine, const struct release *release, const struct json *ids)
+{
+	g_autoptr(GError) error = NULL;
+	int64_t now = time_now_ms();
+	gboolean kept = json_length(ids) == 0 || store_begin(engine->store, FALSE, &error);
+
+	for (guint i = 0; kept && i < json_length(ids); i++) {
+		const char *id = json_as_string(json_at(ids, i));
+		if (id != NULL && is_object_id(id))
+			kept = store_put_seen(engine->store, release->project, id, now, &error);
+	}
+	if (kept && json_length(ids) > 0)
+		kept = store_commit(engine->store, &error);
+	if (!kept)
+		log_event("err", "release=%s %s", release->id, error->message);
+}
+
+static void take_sections(struct release *release, const struct json *sections, const struct json *body)
+{
+	static const char *const to_record[] = { "policy", "source", "approvals" };
+	static const char *const to_work[] = { "key", "purpose", "rule", "moved_tags", "approve_by" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(to_record); i++)
+		if (json_get(sections, to_record[i]) != NULL)
+			json_set(release->record, to_record[i], json_copy(json_get(sections, to_record[i])));
+	for (guint i = 0; i < G_N_ELEMENTS(to_work); i++)
+		if (json_get(body, to_work[i]) != NULL)
+			json_set(release->work, to_work[i], json_copy(json_get(body, to_work[i])));
+	json_set_boolean(release->work, "timestamp", json_boolean(sections, "timestamp", TRUE));
+	json_set_boolean(release->work, "scan", json_boolean(sections, "scan", TRUE));
+	if (json_get(sections, "artifacts") != NULL)
+		json_set(release->work, "artifacts", json_copy(json_get(sections, "artifacts")));
+}
+
+/* Names become file names, and formats and types rows of our tables: gitops is believed in neither. */
+static gboolean check_artifacts(const struct json *artifacts, GError **error)
+{
+	for (guint i = 0; i < json_length(artifacts); i++) {
+		const struct json *artifact = json_at(artifacts, i), *formats_of = json_get(artifact, "sign");
+		const char *name = json_string(artifact, "name"), *type = json_string(artifact, "type");
+		guint into_the_file = 0;
+
+		if (name == NULL || !g_regex_match_simple("^[A-Za-z0-9_][A-Za-z0-9._+~@-]{0,199}$", name, 0, 0)) {
+			g_autofree char *shown = text_escape(name != NULL ? name : "", -1, 80);
+			error_refused(error,
+			    "the artifact name \"%s\" is no plain file name (letters, digits and ._+~@-)", shown);
+			return FALSE;
+		}
+		if (type == NULL || file_type_named(type) == NULL || json_string(artifact, "url") == NULL) {
+			error_refused(error,
+			    "the artifact %s has no \"fetch\", or a \"type\" that this server does not know", name);
+			return FALSE;
+		}
+		for (guint n = 0; n < json_length(formats_of); n++) {
+			const char *word = json_as_string(json_at(formats_of, n));
+			const struct format *format = word != NULL ? format_named(word) : NULL;
+			if (format == NULL || !format->supports(type)) {
+				error_refused(
+				    error, "the artifact %s cannot be signed so: this server has no format \"%s\" for the type \"%s\"",
+				    name, word != NULL ? word : "?", type);
+				return FALSE;
+			}
+			into_the_file += format->suffix == NULL;
+		}
+		if (into_the_file > 0 && json_length(formats_of) > 1) {
+			error_refused(error,
+			    "the artifact %s cannot be signed so: a signature inside the file changes what a second "
+			    "one would be over; list it twice, under two names",
+			    name);
+			return FALSE;
+		}
+	}
+	return TRUE;
+}
+
+static gboolean take_answer(struct release *release, struct message *answer, GError **error)
+{
+	for (guint i = 0; i < answer->files->len; i++) {
+		const struct message_file *file = &g_array_index(answer->files, struct message_file, i);
+		gboolean ours = g_str_equal(file->name, "certificates") || g_str_equal(file->name, "openpgp");
+		g_autofree char *name = ours ? g_strconcat("work/", file->name, NULL) : g_strdup(file->name);
+		g_autoptr(GBytes) bytes = message_bytes(answer, file->name, 16 << 20, error);
+
+		if (bytes == NULL)
+			return FALSE;
+		if (g_str_equal(file->name, "sections.json")) {
+			autoptr(json) sections = json_parse_bytes(bytes, error);
+			if (sections == NULL || !check_artifacts(json_get(sections, "artifacts"), error))
+				return FALSE;
+			take_sections(release, sections, answer->body);
+		} else {
+			release_set_file(release, name, bytes);
+		}
+	}
+	return TRUE;
+}
+
+static gboolean is(const struct json *body, const char *member, const char *word)
+{
+	return g_strcmp0(json_string(body, member), word) == 0;
+}
+
+static const char *reason_of(const struct json *body, const char *member)
+{
+	const char *reason = json_string(body, member);
+
+	return reason != NULL ? reason : "the gitops process gave no reason";
+}
+
+/* The tag under this name moved while the old one was signed, or is being signed: the policy says whether that may be. */
+static gboolean moved_after_signing(struct engine *engine, const struct release *release)
+{
+	struct store_query query = { .project = release->project, .tag = release->tag, .outcome = "signed", .limit = 50 };
+	g_autoptr(GPtrArray) rows = store_list(engine->store, &query, NULL);
+
+	for (guint i = 0; rows != NULL && i < rows->len; i++)
+		if (!g_str_equal(((struct store_release *)g_ptr_array_index(rows, i))->tag_object, release->tag_object))
+			return !is(release->work, "moved_tags", "allow");
+	return rows == NULL;
+}
+
+static void decided(
+    struct engine *engine, struct release *release, struct message *answer, const GError *error, gpointer data)
+{
+	g_autoptr(GError) failure = NULL;
+
+	(void)data;
+	release->pending--;
+	if (error != NULL || !take_answer(release, answer, &failure)) {
+		gate_error(engine, release, error != NULL ? error : failure);
+		return;
+	}
+	keep_seen(engine, release, json_get(answer->body, "new_seen"));
+	if (is(answer->body, "source", "ignored")) { /* no rule of the project matches this tag: none of our business */
+		g_autoptr(GError) gone = NULL;
+		if (store_begin(engine->store, FALSE, &gone) && store_remove(engine->store, release->id, &gone) &&
+		    store_commit(engine->store, &gone))
+			g_hash_table_remove(engine->releases, release->id);
+		return;
+	}
+	if (is(answer->body, "source", "rejected")) {
+		gate_end(engine, release, "rejected", reason_of(answer->body, "source_reason"));
+		return;
+	}
+	if (!is(answer->body, "source", "passed")) {
+		if (time_now_ms() - release->created_ms > SOURCE_PATIENCE_MS)
+			gate_end(engine, release, "rejected", reason_of(answer->body, "source_reason"));
+		else
+			gate_wait(engine, release, reason_of(answer->body, "source_reason"), time_now_ms() + 15000);
+		return;
+	}
+	if (moved_after_signing(engine, release)) {
+		gate_end(engine, release, "rejected",
+		    "an earlier tag object of this name was signed already, and the policy does not say moved_tags = "
+		    "\"allow\"; tag a new version");
+		return;
+	}
+	message_free(release->decided);
+	release->decided = message_new(MSG_DECIDED, 0);
+	json_unref(release->decided->body);
+	release->decided->body = json_ref(answer->body);
+	gate_pass(engine, release);
+}
+
+void gate_source_run(struct engine *engine, struct release *release)
+{
+	gate_decide(engine, release, TRUE, decided);
+}

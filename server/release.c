@@ -1,0 +1,150 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "gitops/base/bytes.h"
+#include "gitops/base/error.h"
+#include "server/engine.h"
+
+static const char *const status_names[] = { "working", "waiting", "ended" };
+
+static struct release *release_alloc(
+    struct engine *engine, const char *id, const char *project, const char *tag, const char *tag_object)
+{
+	struct release *release = g_new0(struct release, 1);
+
+	release->engine = engine;
+	release->id = g_strdup(id);
+	release->project = g_strdup(project);
+	release->tag = g_strdup(tag);
+	release->tag_object = g_strdup(tag_object);
+	release->unsaved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	return release;
+}
+
+struct release *release_new(struct engine *engine, const char *project, const char *tag, const char *tag_object)
+{
+	g_autofree char *id = ulid_new();
+	struct release *release = release_alloc(engine, id, project, tag, tag_object);
+
+	release->created_ms = release->began_ms = time_now_ms();
+	release->record = record_new(id, project, tag);
+	release->work = json_object_new();
+	release->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
+	g_hash_table_insert(engine->releases, release->id, release);
+	return release;
+}
+
+struct release *release_load(struct engine *engine, const struct store_release *row, GError **error)
+{
+	struct release *release = release_alloc(engine, row->id, row->project, row->tag, row->tag_object);
+	const char *gate = json_string(row->state, "gate");
+
+	release->created_ms = row->created_ms;
+	release->record = json_copy(json_get(row->state, "record"));
+	release->work = json_copy(json_get(row->state, "work"));
+	release->reason = g_strdup(json_string(row->state, "reason"));
+	release->attempts = json_integer(row->state, "attempts", 0);
+	release->next_ms = json_integer(row->state, "next", 0);
+	release->began_ms = json_integer(row->state, "began", row->created_ms);
+	release->status = STATUS_WAITING;
+	release->files = store_files(engine->store, row->id, error);
+	if (release->files == NULL || gate == NULL || !gate_parse(gate, &release->gate)) {
+		if (release->files != NULL)
+			g_set_error(error, TAGSEAL_ERROR, TAGSEAL_ERROR_FAILED,
+			    "the store has the release %s without a gate", row->id);
+		release_free(release);
+		return NULL;
+	}
+	g_hash_table_insert(engine->releases, release->id, release);
+	return release;
+}
+
+void release_free(struct release *release)
+{
+	if (release == NULL)
+		return;
+	if (release->timer != NULL)
+		event_free(release->timer);
+	message_free(release->decided);
+	json_unref(release->record);
+	json_unref(release->work);
+	g_clear_error(&release->first_error);
+	if (release->files != NULL)
+		g_hash_table_unref(release->files);
+	g_hash_table_unref(release->unsaved);
+	g_free(release->reason);
+	g_free(release->tag_object);
+	g_free(release->tag);
+	g_free(release->project);
+	g_free(release->id);
+	g_free(release);
+}
+
+struct json *release_state(const struct release *release)
+{
+	struct json *state = json_object_new();
+
+	json_set(state, "record", json_ref(release->record));
+	json_set(state, "work", json_ref(release->work));
+	json_set_string(state, "gate", gate_name(release->gate));
+	json_set_string(state, "status", status_names[release->status]);
+	json_set_integer(state, "attempts", release->attempts);
+	json_set_integer(state, "next", release->next_ms);
+	json_set_integer(state, "began", release->began_ms);
+	if (release->reason != NULL)
+		json_set_string(state, "reason", release->reason);
+	return state;
+}
+
+static gboolean save(struct engine *engine, struct release *release, gboolean durable, GError **error)
+{
+	struct store_release row = { release->id, release->project, release->tag, release->tag_object,
+		release->created_ms, time_now_ms(), release->status != STATUS_ENDED, NULL };
+	autoptr(json) state = release_state(release);
+	GHashTableIter names;
+	gpointer name;
+
+	row.state = state;
+	if (!store_begin(engine->store, durable, error) || !store_put(engine->store, &row, error))
+		return FALSE;
+	g_hash_table_iter_init(&names, release->unsaved);
+	while (g_hash_table_iter_next(&names, &name, NULL))
+		if (!store_put_file(engine->store, release->id, name, g_hash_table_lookup(release->files, name), error))
+			return FALSE;
+	if (release->status == STATUS_ENDED && !store_clear_files(engine->store, release->id, error))
+		return FALSE;
+	return store_commit(engine->store, error);
+}
+
+void release_save(struct engine *engine, struct release *release, gboolean durable)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!save(engine, release, durable, &error)) {
+		log_event("crit", "release=%s %s", release->id, error->message);
+		exit(EXIT_FAILURE); /* the supervisor starts us again, and we go on from what the store has */
+	}
+	g_hash_table_remove_all(release->unsaved);
+}
+
+void release_set_file(struct release *release, const char *name, GBytes *data)
+{
+	g_hash_table_insert(release->files, g_strdup(name), g_bytes_ref(data));
+	g_hash_table_add(release->unsaved, g_strdup(name));
+}
+
+GBytes *release_file(const struct release *release, const char *name)
+{
+	return g_hash_table_lookup(release->files, name);
+}
+
+void release_attach(const struct release *release, struct message *message, const char *name, const char *as)
+{
+	g_autoptr(GError) error = NULL;
+	GBytes *data = release_file(release, name);
+
+	if (data != NULL && !message_add_bytes(message, as, data, &error)) {
+		log_event("crit", "release=%s %s", release->id, error->message);
+		exit(EXIT_FAILURE);
+	}
+}
