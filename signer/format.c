@@ -1,10 +1,11 @@
 #include "signer/format.h"
 
-extern const struct format format_authenticode, format_cms;
+extern const struct format format_authenticode, format_cms, format_openpgp;
 
 const struct format *const formats[] = {
 	&format_authenticode,
 	&format_cms,
+	&format_openpgp,
 	NULL,
 };
 

@@ -178,3 +178,10 @@ GBytes *ecdsa_join(GBytes *r, GBytes *s, GError **error)
 	ECDSA_SIG_free(signature);
 	return bytes;
 }
+
+const char *key_hash_name(EVP_PKEY *key)
+{
+	if (EVP_PKEY_get_base_id(key) != EVP_PKEY_EC || EVP_PKEY_get_bits(key) <= 256)
+		return "sha256";
+	return EVP_PKEY_get_bits(key) <= 384 ? "sha384" : "sha512";
+}

@@ -24,3 +24,6 @@ EVP_PKEY *key_parts_to_key(const struct key_parts *parts, GError **error);
 /* DER SEQUENCE { r, s } (RFC 3279, 2.2.3) to its numbers, and back. */
 gboolean ecdsa_split(GBytes *der, GBytes **r, GBytes **s, GError **error);
 GBytes *ecdsa_join(GBytes *r, GBytes *s, GError **error);
+
+/* The hash that is as strong as the key: "sha256", for P-384 "sha384", for P-521 "sha512". gpg refuses a shorter one. */
+const char *key_hash_name(EVP_PKEY *key);
