@@ -36,6 +36,7 @@ struct source_decision {
 	struct signer tagger;
 	struct tag *tag;
 	GHashTable *pinned; /* name -> "sha256:…" by the tag's trailers; empty if none */
+	char *supersedes; /* the tag that this one takes the place of, by its trailer, or NULL */
 	struct json *section; /* the record's "source" without url/branch/first_seen knowledge that only a
 				 caller has (they add it) */
 };
@@ -51,8 +52,18 @@ struct approval_decision {
 	GHashTable *pinned; /* name -> digest, by the counted approvals; equal among all of them */
 };
 void approval_decision_clear(struct approval_decision *d);
-/* FALSE only when it could not be found out. Approvals that do not count are in the section with their
- * reason. */
+/*
+ * FALSE only when it could not be found out. Approvals that do not count are in the section with their reason.
+ *
+ * - All lines of the quorum must be met; a person counts in every line that lists them, and once in each.
+ * - A denial by a person of any line ends the release, also beside a met quorum. It needs a key that was good
+ *   when it was first seen, nothing more: not the hardware, the time limit or the absence of a later revocation.
+ * - A withdrawal takes its maker's own approval out for ever; a denial cannot be withdrawn.
+ * - Approvals first seen after the policy's time limit do not count, so that the answer does not depend on when
+ *   the question is asked.
+ * - Where approvals disagree about a digest, the tag's counts, then that of the approval first seen; the others
+ *   do not count, and say with which they disagree.
+ */
 gboolean approval_decide(
     const struct request *request, const struct source_decision *source, struct approval_decision *d, GError **error);
 
@@ -62,3 +73,6 @@ gboolean approval_verify(const struct people *people, const char *project, const
 /* Does this commit message look like an approval, denial or withdrawal for us (cheap test before the full
  * one)? */
 gboolean approval_is_one(const char *message);
+/* Has this raw commit a line that approves or denies that tag, names that tag object, or withdraws? For callers
+ * that choose from a long ref what approval_decide() is given, and so what the record lists. Nothing is verified. */
+gboolean approval_concerns(GBytes *raw, const char *tag, const char *tag_object);

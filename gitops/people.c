@@ -448,6 +448,16 @@ static gboolean not_revoked(const struct person *p, const char *key, int64_t at_
 	return FALSE;
 }
 
+gboolean people_not_revoked(const struct people *people, const struct signer *signer, int64_t at_ms, GError **error)
+{
+	const struct person *p = g_hash_table_lookup(people->persons, signer->person);
+
+	if (p != NULL)
+		return not_revoked(p, signer->key, at_ms, error);
+	error_refused(error, "%s stands in no file of people/", signer->person);
+	return FALSE;
+}
+
 gboolean people_verify(const struct people *people, enum signature_format format, const char *armor, GBytes *payload,
     int64_t at_ms, struct signer *signer, GError **error)
 {

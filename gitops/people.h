@@ -53,6 +53,10 @@ void signer_clear(struct signer *signer);
 gboolean people_verify(const struct people *people, enum signature_format format, const char *armor, GBytes *payload,
     int64_t at_ms, struct signer *signer, GError **error);
 
+/* Is the signer's key not revoked at `at_ms`? For what counted when it was first seen and must count now too;
+ * refused with the key, the time and the file. */
+gboolean people_not_revoked(const struct people *people, const struct signer *signer, int64_t at_ms, GError **error);
+
 /* A whole signed tag or commit: parse was done, this verifies the signature and that the identity's address
  * is no other known person's. */
 gboolean people_verify_tag(

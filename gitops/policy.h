@@ -27,15 +27,15 @@ struct policy_rule { /* [[policy]] of a project */
 	guint quorum_count;
 	gboolean self_approval, hardware_keys, resign;
 	int64_t approve_within; /* ms; 0: for ever */
-	char *commits; /* "signed" | "any" */
+	char *commits; /* "signed" | "any" (default) */
 	char *key; /* of keys/ */
 	char *purpose; /* "release" | "test" */
-	char **pinned_by; /* "tag" "approval" "provenance" */
+	char **pinned_by; /* "tag" "approval"; "provenance" is refused until it can be checked */
 	char *moved_tags; /* "reject" | "allow" */
 	gboolean timestamp, scan; /* both default true */
 	struct policy_artifact *artifacts;
 	guint artifact_count;
-	guint line; /* in its file, for messages */
+	guint line; /* of its [[policy]], for messages */
 };
 
 struct policy_project {
@@ -75,6 +75,9 @@ GBytes *policy_file(const struct policy *policy, const char *path);
 const char *const *policy_maintainers(const struct policy *policy);
 int64_t policy_threshold(const struct policy *policy);
 
+/* Is this person in a list of names and @groups (a rule's taggers, a quorum line's `of`)? */
+gboolean policy_lists(const struct policy *policy, char *const *list, const char *person);
+
 /* The one rule whose tags match; NULL without error if none does (none of our business); refused if two do.
  */
 gboolean policy_match(
@@ -89,22 +92,43 @@ char *policy_expand(const char *pattern, const char *project, const char *tag, c
  * The policy repository's history from the pinned root (TRUST.md, "The policy repository").
  */
 struct policy_chain {
-	char *commit; /* newest commit in force */
+	char *commit; /* newest commit in force: the one whose signature completed the threshold */
 	char *tip; /* tip of the branch as it stands */
 	char *pending; /* candidate waiting for signatures, or NULL */
+	char *pending_refused; /* why the candidate can never come into force (its files do not read): file,
+				  line, column; else NULL */
 	guint pending_signed, pending_needed;
 	struct policy *policy; /* of `commit` */
-	guint verified; /* commits looked at (cached ones not counted) */
+	guint verified; /* commits looked at (those up to `from` not counted) */
 };
 void policy_chain_clear(struct policy_chain *chain);
 
 /*
- * Walks from `root` (40 hex, trusted by being pinned) to the branch tip `tip` of the repository at `path`
- * (opened read-only, every object checked against its id). `from` is the newest commit known to be in force
- * (NULL: the root): the walk starts there, and a tip that does not contain it is refused (rewound, forked).
- * `first_seen(commit, data)` gives the time an object was first seen in ms (NULL: now).
+ * Walks from `root` (40 hex, trusted by being pinned: its own signature is not asked for) to the branch tip
+ * `tip` of the repository at `path` (bare, or a working clone; opened read-only, every object checked against
+ * its id). `from` is the newest commit known to be in force (NULL: the root): the walk starts there, and a tip
+ * that does not contain it is refused (rewound, forked). `first_seen(commit, data)` gives the time an object
+ * was first seen in ms (NULL: now).
+ *
+ * Every commit above must have one parent, be signed by a maintainer of the version in force below it, and be
+ * one of these; anything else refuses the whole branch with a sentence:
+ *   - a candidate: another tree than the one in force. It takes the place of a pending one and starts with its
+ *     author's signature alone.
+ *   - an approval: the pending candidate's very tree and `Tagseal-Approve-Policy: <candidate>`. A maintainer
+ *     counts once. One more for a version already in force changes nothing.
+ *   - a return to the tree in force: takes a pending candidate back.
+ * A candidate is in force with `threshold` maintainers of the version before it; with one more, or all of them
+ * when there are no more, if it widens a right of one of its own signers: a key, group or cert authority more
+ * (people_widened()), a place among taggers or approvers of an existing project, or a lower threshold.
+ *
+ * A candidate whose files policy_load() refuses is no reason to refuse the branch, but it never comes into
+ * force however many sign: `commit` and `policy` stay the last good ones, `pending` and `pending_refused` name
+ * the candidate and the mistake, and a corrected candidate may stand on top.
  */
 gboolean policy_verify(const char *path, const char *root, const char *from, const char *tip,
     int64_t (*first_seen)(const char *, void *), void *data, struct policy_chain *chain, GError **error);
-/* Reads a commit's files. The commit is not verified: callers have done so. */
+/* Reads a commit's files: plain files only, no links or submodules; the limits of policy_files. The commit is
+ * not verified: callers have done so. */
 policy_files *policy_files_from_commit(const char *path, const char *commit, GError **error);
+/* The id that a branch, HEAD or full id of the repository at `path` stands for. Caller frees. */
+char *policy_resolve(const char *path, const char *name, GError **error);
