@@ -232,8 +232,28 @@ static gboolean write_synced(
 	return TRUE;
 }
 
+/* A device or pipe that must not be replaced by a file: for root, a rename onto /dev/null would end the machine's. */
+static gboolean is_special(const char *path)
+{
+	struct stat st;
+
+	return g_str_has_prefix(path, "/dev/") || (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
+}
+
+static gboolean write_into(const char *path, const void *data, size_t size, GError **error)
+{
+	autofd int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return fail(error, TAGSEAL_ERROR_FAILED, "open", path);
+	return fd_write_all(fd, data, size, error);
+}
+
 gboolean file_write(const char *path, const void *data, size_t size, int mode, GError **error)
 {
+	if (is_special(path))
+		return write_into(path, data, size, error);
+
 	g_autofree char *folder = g_path_get_dirname(path), *name = g_path_get_basename(path);
 	g_autofree char *temporary = g_strdup_printf("%s/.%.200s.XXXXXX", folder, name);
 	autofd int fd = mkostemp(temporary, O_CLOEXEC);

@@ -220,6 +220,23 @@ static void a_failed_write_leaves_nothing(void **state)
 	assert_string_equal(names, "taken");
 }
 
+static void a_device_or_pipe_is_written_into_and_not_replaced(void **state)
+{
+	g_autofree char *path = support_path("pipe");
+	g_autoptr(GError) error = NULL;
+	char text[6] = "";
+	struct stat st;
+
+	assert_int_equal(mkfifo(path, 0600), 0);
+	autofd int fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_ok(file_write(path, "hello", 5, 0600, &error), error);
+	assert_int_equal(read(fd, text, 5), 5);
+	assert_string_equal(text, "hello");
+	assert_ok(file_write("/dev/null", "x", 1, 0600, &error), error);
+	assert_int_equal(stat("/dev/null", &st), 0);
+	assert_true(S_ISCHR(st.st_mode));
+}
+
 static void a_full_disk_means_try_again_later(void **state)
 {
 	GError *error = NULL;
@@ -573,6 +590,7 @@ int main(void)
 		cmocka_unit_test(standard_input_is_a_dash),
 		cmocka_unit_test(a_file_is_replaced_whole_and_nothing_is_left_behind),
 		cmocka_unit_test(a_failed_write_leaves_nothing),
+		cmocka_unit_test(a_device_or_pipe_is_written_into_and_not_replaced),
 		cmocka_unit_test(a_full_disk_means_try_again_later),
 		cmocka_unit_test(a_sealed_memfd_cannot_change),
 		cmocka_unit_test(a_part_is_copied_to_where_the_other_stands),
