@@ -10,7 +10,7 @@
 #define ID_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789._-"
 
 /* A new format is one row here. */
-static const struct signature_scheme *const schemes[] = { &signature_ssh };
+static const struct signature_scheme *const schemes[] = { &signature_ssh, &signature_openpgp };
 
 struct revocation {
 	int64_t since; /* ms; G_MININT64: nothing ever counted */
@@ -38,6 +38,7 @@ static const struct toml_field person_fields[] = {
 	{ "email", TOML_T_STRINGS, offsetof(struct person, email), .help = "Addresses that only this person may use" },
 	{ "groups", TOML_T_STRINGS, offsetof(struct person, groups), .help = "Named @group in project files" },
 	{ "ssh", TOML_T_NODE, offsetof(struct person, keys[0]), .help = "Lines of .pub files" },
+	{ "openpgp", TOML_T_NODE, offsetof(struct person, keys[1]), .help = "Certificates beside the file" },
 	{ "x509", TOML_T_NODE, offsetof(struct person, x509), .help = "Certificate subjects and their roots" },
 	{ "revoked", TOML_T_NODE, offsetof(struct person, revoked), .help = "Keys that no longer count" },
 };
