@@ -3,6 +3,7 @@
 #include "server/cli.h"
 
 static const struct command commands[] = {
+	{ "scan", "scan files for malware, as the scan gate does", NULL },
 	{ NULL, NULL, NULL },
 };
 

@@ -2,6 +2,7 @@
 #include "server/cli.h"
 
 static const struct command commands[] = {
+	{ "scan", "scan files for malware, as the scan gate does", cmd_scan },
 	{ NULL, NULL, NULL },
 };
 
