@@ -2,6 +2,7 @@
 #include "server/cli.h"
 
 static const struct command commands[] = {
+	{ "key", "make, list, probe and export keys on the token", cmd_key },
 	{ NULL, NULL, NULL },
 };
 
