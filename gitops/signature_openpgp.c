@@ -11,7 +11,7 @@
 
 #include "gitops/base/bytes.h"
 #include "gitops/base/json.h"
-#include "gitops/openpgp_packet.h"
+#include "gitops/gpgsig.h"
 
 #define RSA_BITS_MIN 2048
 #define SKEW 300 /* seconds that a signer's clock may be ahead of ours */
@@ -150,7 +150,7 @@ static GBytes *certificate_of(const struct toml *entry, policy_files *files, GEr
 		return NULL;
 	}
 	certificate =
-	    openpgp_dearmor(g_bytes_get_data(file, NULL), g_bytes_get_size(file), "PGP PUBLIC KEY BLOCK", &reason);
+	    gpgsig_dearmor(g_bytes_get_data(file, NULL), g_bytes_get_size(file), "PGP PUBLIC KEY BLOCK", &reason);
 	if (certificate == NULL)
 		toml_fail(entry, error, "%s: %s", path, reason->message);
 	return certificate;
@@ -363,7 +363,7 @@ static gboolean signer_check(rnp_ffi_t ffi, rnp_key_handle_t key, int64_t at, st
 	return FALSE;
 }
 
-static gboolean result_check(rnp_result_t result, const struct openpgp_signature *sig, GError **error)
+static gboolean result_check(rnp_result_t result, const struct gpgsig *sig, GError **error)
 {
 	const char *key = sig->issuer != NULL ? sig->issuer : "(unnamed)";
 
@@ -382,7 +382,7 @@ static gboolean result_check(rnp_result_t result, const struct openpgp_signature
 }
 
 /* Dates inside the signature, as of when it was first seen. */
-static gboolean dates_check(const struct openpgp_signature *sig, int64_t at, GError **error)
+static gboolean dates_check(const struct gpgsig *sig, int64_t at, GError **error)
 {
 	g_autofree char *created = time_format_ms(sig->created * 1000);
 
@@ -396,8 +396,8 @@ static gboolean dates_check(const struct openpgp_signature *sig, int64_t at, GEr
 	return FALSE;
 }
 
-static gboolean op_verify(rnp_ffi_t ffi, GBytes *packets, GBytes *payload, int64_t at,
-    const struct openpgp_signature *sig, struct signed_by *by, GError **error)
+static gboolean op_verify(rnp_ffi_t ffi, GBytes *packets, GBytes *payload, int64_t at, const struct gpgsig *sig,
+    struct signed_by *by, GError **error)
 {
 	g_auto(rnp_input_t) data = NULL;
 	g_auto(rnp_input_t) detached = NULL;
@@ -439,12 +439,12 @@ static gboolean op_verify(rnp_ffi_t ffi, GBytes *packets, GBytes *payload, int64
 static gboolean verify(
     void *keyring, const char *armor, GBytes *payload, int64_t at_ms, struct signed_by *by, GError **error)
 {
-	g_autoptr(GBytes) packets = openpgp_dearmor(armor, strlen(armor), "PGP SIGNATURE", error);
-	struct openpgp_signature sig;
+	g_autoptr(GBytes) packets = gpgsig_dearmor(armor, strlen(armor), "PGP SIGNATURE", error);
+	struct gpgsig sig;
 	int64_t at = at_ms / 1000;
 	gboolean ok;
 
-	if (packets == NULL || !openpgp_signature_parse(packets, &sig, error))
+	if (packets == NULL || !gpgsig_parse(packets, &sig, error))
 		return FALSE;
 	ok = dates_check(&sig, at, error);
 	if (ok) {

@@ -10,12 +10,12 @@
 #include "gitops/base/error.h"
 
 /* The bytes inside the one armor block of that label ("PGP SIGNATURE") that text consists of; blanks around it are taken. */
-GBytes *openpgp_dearmor(const char *text, size_t size, const char *label, GError **error);
+GBytes *gpgsig_dearmor(const char *text, size_t size, const char *label, GError **error);
 
-struct openpgp_signature {
+struct gpgsig {
 	int64_t created, expires; /* seconds; expires 0: never. Both from the part that is signed */
 	char *issuer; /* full fingerprint, upper-case hex, or NULL: a hint */
 };
 /* Exactly one version 4 signature over a document, by algorithms and with contents that we take. On success the caller frees
  * issuer. */
-gboolean openpgp_signature_parse(GBytes *packets, struct openpgp_signature *sig, GError **error);
+gboolean gpgsig_parse(GBytes *packets, struct gpgsig *sig, GError **error);

@@ -1,4 +1,4 @@
-#include "gitops/openpgp_packet.h"
+#include "gitops/gpgsig.h"
 
 #include <string.h>
 
@@ -59,7 +59,7 @@ static GBytes *body_decode(char **lines, GError **error)
 	return NULL;
 }
 
-GBytes *openpgp_dearmor(const char *text, size_t size, const char *label, GError **error)
+GBytes *gpgsig_dearmor(const char *text, size_t size, const char *label, GError **error)
 {
 	g_autofree char *copy = g_strstrip(g_strndup(text, size));
 	g_autofree char *begin = g_strdup_printf("-----BEGIN %s-----", label);
@@ -201,7 +201,7 @@ static gboolean head_take(struct cursor *c)
 	return TRUE;
 }
 
-static gboolean fingerprint_take(struct cursor *c, struct openpgp_signature *sig)
+static gboolean fingerprint_take(struct cursor *c, struct gpgsig *sig)
 {
 	const uint8_t *data;
 	uint8_t version;
@@ -229,7 +229,7 @@ static gboolean time_take(struct cursor *c, int64_t *time, const char *field)
 	return cursor_left(c) == 0 || cursor_refuse(c, field, "it is too long");
 }
 
-static gboolean hashed_take(uint8_t type, struct cursor *c, struct openpgp_signature *sig)
+static gboolean hashed_take(uint8_t type, struct cursor *c, struct gpgsig *sig)
 {
 	gboolean critical = (type & CRITICAL) != 0;
 
@@ -250,15 +250,15 @@ static gboolean hashed_take(uint8_t type, struct cursor *c, struct openpgp_signa
 }
 
 /* Nothing signs this area: hints about the issuer are harmless, anything else could change the meaning. */
-static gboolean unhashed_take(uint8_t type, struct cursor *c, struct openpgp_signature *sig)
+static gboolean unhashed_take(uint8_t type, struct cursor *c, struct gpgsig *sig)
 {
 	(void)sig;
 	return type == SUB_ISSUER || type == SUB_ISSUER_FINGERPRINT ||
 	       cursor_refuse(c, "subpacket", "subpacket %u stands where nothing signs it", type & ~CRITICAL);
 }
 
-static gboolean area_take(struct cursor *c, gboolean (*each)(uint8_t, struct cursor *, struct openpgp_signature *),
-    struct openpgp_signature *sig)
+static gboolean area_take(
+    struct cursor *c, gboolean (*each)(uint8_t, struct cursor *, struct gpgsig *), struct gpgsig *sig)
 {
 	const uint8_t *data;
 	uint16_t size;
@@ -281,11 +281,11 @@ static gboolean area_take(struct cursor *c, gboolean (*each)(uint8_t, struct cur
 	return area.field == NULL || cursor_refuse(c, area.field, "%s", area.reason);
 }
 
-gboolean openpgp_signature_parse(GBytes *packets, struct openpgp_signature *sig, GError **error)
+gboolean gpgsig_parse(GBytes *packets, struct gpgsig *sig, GError **error)
 {
 	struct cursor c, body = { 0 };
 
-	*sig = (struct openpgp_signature){ 0 };
+	*sig = (struct gpgsig){ 0 };
 	cursor_init(&c, g_bytes_get_data(packets, NULL), g_bytes_get_size(packets));
 	if (!packet_take(&c, &body))
 		return cursor_fail(&c, "OpenPGP signature", error);
