@@ -323,8 +323,13 @@ static void answer_read_back(struct role_context *role, struct peer *from, struc
 	signatures = read_back(m, &error);
 	deadline_end();
 	answer = message_answer(m, MSG_READ, error);
-	if (signatures != NULL)
+	if (signatures != NULL) {
+		const struct format_signature *last = signatures->pdata[signatures->len - 1];
+
 		json_set(answer->body, "signatures", signatures_to_json(signatures));
+		if (last->cms != NULL && !message_add_bytes(answer, "evidence", last->cms, &error))
+			log_event("err", "%s", error->message);
+	}
 	role_answer(role, from, answer);
 }
 
