@@ -1,0 +1,43 @@
+#include "server/gitops_role.h"
+
+#include "server/mirror_lock.h"
+#include "server/names.h"
+#include "server/policy_follow.h"
+
+static gboolean follow(struct gitops *g, const char *path, const char *branch, GError **error)
+{
+	const struct config *config = g->role->config;
+	g_autofree char *mark = config_path(config, "mirrors/policy.mark");
+	g_autofree char *tip = mirror_ref_id(path, branch, error);
+	struct policy_chain chain = { NULL };
+
+	if (tip == NULL)
+		return FALSE;
+	if (g_strcmp0(tip, g->tip) == 0)
+		return TRUE;
+	if (!policy_follow(mark, path, config->policy_root, tip, &chain, error)) {
+		policy_chain_clear(&chain);
+		return FALSE;
+	}
+	g_clear_pointer(&g->policy, policy_unref);
+	g_free(g->commit);
+	g_free(g->tip);
+	g->policy = policy_ref(chain.policy);
+	g->commit = g_strdup(chain.commit);
+	g->tip = g_steal_pointer(&tip);
+	policy_chain_clear(&chain);
+	return TRUE;
+}
+
+gboolean gitops_policy(struct gitops *g, gboolean fetch, GError **error)
+{
+	const struct config *config = g->role->config;
+	g_autofree char *path = mirror_path_policy(config),
+			*branch = g_strconcat("refs/heads/", config->policy_branch, NULL);
+	const char *const sources[] = { branch, NULL };
+	autofd int lock = mirror_lock(path, error);
+	g_autoptr(GPtrArray) refs = NULL;
+
+	return lock >= 0 && (!fetch || mirror_fetch(path, config->policy_url, sources, &g->limits, &refs, error)) &&
+	       follow(g, path, branch, error);
+}

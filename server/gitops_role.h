@@ -1,0 +1,37 @@
+/*
+ * The parts of the gitops role: what the sources show, fetched and kept in mirrors, and what the policy says of it. Several workers share the mirrors: each
+ * fetch and each read of references happens under the mirror's lock.
+ */
+#pragma once
+
+#include "gitops/decide.h"
+#include "gitops/mirror.h"
+#include "server/role.h"
+
+struct gitops {
+	struct role_context *role;
+	struct mirror_limits limits;
+	char *password;
+	char *commit, *tip; /* of the policy; NULL before the first look */
+	struct policy *policy;
+};
+
+/* gitops_policy.c: fetches if asked to, and follows the policy to its newest commit in force. */
+gboolean gitops_policy(struct gitops *g, gboolean fetch, GError **error);
+
+/* gitops_source.c: a project's source and, where it has one of its own, its repository of approvals. */
+struct gitops_source {
+	char *path, *approvals_path; /* mirrors; the same where approvals stand in the source */
+};
+void gitops_source_clear(struct gitops_source *s);
+gboolean gitops_source_open(
+    struct gitops *g, const struct policy_project *project, gboolean fetch, struct gitops_source *s, GError **error);
+
+/* gitops_approvals.c: what was ever seen that may be an approval, a denial or a withdrawal for this tag. `commit` is the tagged one. */
+GArray *gitops_approvals(const struct gitops_source *s, const struct policy_project *project,
+    const struct policy *policy, const char *tag, const char *tag_object, const char *commit, const struct json *seen,
+    int64_t now_ms, GError **error); /* of struct approval_evidence */
+
+/* gitops_decide.c, gitops_look.c */
+void gitops_decide(struct role_context *role, struct peer *from, struct message *m);
+void gitops_look(struct role_context *role, struct peer *from, struct message *m);

@@ -1,0 +1,9 @@
+/* One lock a mirror, since several gitops workers share them. */
+#pragma once
+
+#include <glib.h>
+
+#include "gitops/base/cleanup.h"
+
+/* Waits for the mirror's lock (the file PATH.lock) and takes it; closing the descriptor gives it back. -1 with error. */
+int mirror_lock(const char *path, GError **error);
