@@ -31,8 +31,8 @@ struct mirror_ref {
 /*
  * Brings refs matching the NULL-terminated refspec sources ("refs/tags/STAR", "refs/heads/STAR", names) of
  * `url` into the bare repository `path` (made if missing). Branches and tags stand under the same names
- * there; refs gone at the source go here too, but every object once fetched stays reachable
- * (refs/tagseal/seen/<id>) until mirror_forget(). `refs` gets the advertised refs that match (of struct
+ * there; refs gone at the source go here too, but what a name once pointed to stays reachable
+ * (refs/tagseal/seen/<id>) for good. `refs` gets the advertised refs that match (of struct
  * mirror_ref, freed with the array). UNAVAILABLE when the source cannot be reached in time, TOO_LARGE above a
  * limit, REFUSED for a url or certificate that is not allowed.
  */
