@@ -36,7 +36,7 @@ struct ledger_entry {
 	char *sha256, *commit; /* of the document as committed; the commit it stands in */
 };
 /*
- * All entries in one commit: one pack, fsync, one ref update by compare-and-swap. An entry whose id already
+ * All entries in one commit (above a hundred: several): one pack, fsync, one ref update by compare-and-swap. An entry whose id already
  * stands in the log is not written again; its answers are those of then (so asking twice is safe). MOVED if
  * somebody else moved the ref; UNAVAILABLE if the disk or the key is away.
  */
@@ -45,6 +45,7 @@ void ledger_entry_clear(struct ledger_entry *entry);
 /* Pushes main to a remote (git's own transports through mirror.c's set-up; file, ssh, https). UNAVAILABLE, or
  * REFUSED if it is not a fast-forward there. */
 gboolean ledger_push(struct ledger *ledger, const char *url, const void *mirror_limits, GError **error);
+const char *ledger_path(const struct ledger *ledger);
 const char *ledger_tip(const struct ledger *ledger);
 /* Digest of the newest record of that project, or NULL. */
 const char *ledger_previous(const struct ledger *ledger, const char *project);
