@@ -359,8 +359,8 @@ static gboolean readable(const struct scanner *s, int fd, uint64_t *size, GError
 	if (!fd_size(fd, size, error))
 		return FALSE;
 	if (*size > s->options.max_size)
-		return unknown(error, "not scanned: it has %" PRIu64 " bytes, the scanner takes at most %" PRIu64, size,
-		    s->options.max_size);
+		return unknown(error, "not scanned: it has %" PRIu64 " bytes, the scanner takes at most %" PRIu64,
+		    *size, s->options.max_size);
 	if (*size >= sizeof(head) && fd_pread_all(fd, head, sizeof(head), 0, NULL) &&
 	    memcmp(head, zstandard, sizeof(head)) == 0)
 		return unknown(error, "not scanned: the scanner cannot unpack Zstandard; use gzip or xz");
