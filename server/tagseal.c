@@ -4,6 +4,8 @@
 
 static const struct command commands[] = {
 	{ "scan", "scan files for malware, as the scan gate does", NULL },
+	{ "verify-tag", "say whose signature is on a raw tag object", NULL },
+	{ "verify-commit", "say whose signature is on a raw commit", NULL },
 	{ NULL, NULL, NULL },
 };
 

@@ -3,6 +3,8 @@
 
 static const struct command commands[] = {
 	{ "scan", "scan files for malware, as the scan gate does", cmd_scan },
+	{ "verify-tag", "say whose signature is on a raw tag object", cmd_verify_tag },
+	{ "verify-commit", "say whose signature is on a raw commit", cmd_verify_commit },
 	{ NULL, NULL, NULL },
 };
 
