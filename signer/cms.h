@@ -73,6 +73,8 @@ GPtrArray *cms_attribute_values(GPtrArray *attributes, const char *oid);
 
 /* NULL if the signature value verifies with the signer's certificate over its attributes, else why not. Caller frees. */
 char *cms_signer_flaw(const struct cms_signer *signer);
+/* The ESS attributes (RFC 5035, RFC 2634), where they stand, must name the certificate used: NULL, or the flaw. Static text. */
+const char *cms_certificate_id_flaw(const struct cms_signer *signer);
 /* The same for a signature not yet in a message: RSA PKCS#1 v1.5 or ECDSA in DER. */
 gboolean cms_signature_verifies(
     X509 *certificate, const struct cms_hash *hash, GBytes *to_be_signed, GBytes *signature, GError **error);

@@ -202,32 +202,6 @@ static GBytes *unarmour(GBytes *detached, GError **error)
 	return g_bytes_ref(detached);
 }
 
-/* ESSCertIDv2 with SHA-256: where the attribute stands, it must name the certificate used. NULL, or the flaw (static). */
-static const char *certificate_id_flaw(const struct cms_signer *signer)
-{
-	GBytes *value = cms_attribute_value(signer->attributes, OID_SIGNING_CERTIFICATE_V2);
-	const struct cms_hash *hash = cms_hash_named("sha256");
-	g_autofree char *oid = NULL;
-	struct cursor c, outer, list, id;
-	struct der digest;
-	uint8_t actual[EVP_MAX_MD_SIZE];
-
-	if (value == NULL)
-		return NULL;
-	cursor_init(&c, g_bytes_get_data(value, NULL), g_bytes_get_size(value));
-	if (!der_enter(&c, DER_SEQUENCE, &outer, "certificates") || !der_enter(&outer, DER_SEQUENCE, &list, "list") ||
-	    !der_enter(&list, DER_SEQUENCE, &id, "id"))
-		return "its signingCertificateV2 attribute is malformed";
-	if (der_next_is(&id, DER_SEQUENCE))
-		hash = (oid = der_take_algorithm(&id, NULL, "hash")) != NULL ? cms_hash_of_oid(oid) : NULL;
-	if (hash == NULL || !der_take(&id, DER_OCTETS, &digest, "certHash"))
-		return "its signingCertificateV2 attribute is malformed";
-	X509_digest(signer->certificate, hash->md(), actual, NULL);
-	if (digest.size != (size_t)EVP_MD_get_size(hash->md()) || memcmp(actual, digest.data, digest.size) != 0)
-		return "its signingCertificateV2 attribute names another certificate";
-	return NULL;
-}
-
 static gboolean read_signer(
     int fd, const struct cms *cms, const struct cms_signer *signer, GPtrArray *found, GError **error)
 {
@@ -253,7 +227,7 @@ static gboolean read_signer(
 	s->digest_matches = memcmp(actual, claimed, size) == 0;
 	s->why = cms_signer_flaw(signer);
 	if (s->why == NULL)
-		s->why = g_strdup(certificate_id_flaw(signer));
+		s->why = g_strdup(cms_certificate_id_flaw(signer));
 	s->intact = s->why == NULL;
 	if (!s->digest_matches && s->intact)
 		s->why = g_strdup("the file's digest is not the one that was signed: the file was changed");

@@ -78,7 +78,7 @@ int pki_begin(void **state G_GNUC_UNUSED)
 	const struct pki_identity *root = &pki.root, *stamp_root = &pki.stamp_root;
 
 	support_isolate();
-	pki.root = make("Root", "p256", NULL, NULL, 0, 0);
+	pki.root = make("Root", "p256", NULL, NULL, -2000, 3000);
 	pki.rsa = make("Acme RSA", "rsa3072", "codeSigning", root, 0, 0);
 	pki.p256 = make("Acme P-256", "p256", "codeSigning", root, 0, 0);
 	pki.p384 = make("Acme P-384", "p384", "codeSigning", root, 0, 0);
