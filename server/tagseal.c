@@ -3,6 +3,10 @@
 #include "server/cli.h"
 
 static const struct command commands[] = {
+	{ "inspect", "what a file is, and what signatures it bears", cmd_inspect },
+	{ "verify", "are a file's signatures and timestamps good?", cmd_verify },
+	{ "strip", "take the signatures out of a file", cmd_strip },
+	{ "verify-timestamp", "is an RFC 3161 timestamp good?", cmd_verify_timestamp },
 	{ "scan", "scan files for malware, as the scan gate does", NULL },
 	{ "verify-tag", "say whose signature is on a raw tag object", NULL },
 	{ "verify-commit", "say whose signature is on a raw commit", NULL },
