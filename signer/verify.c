@@ -154,6 +154,8 @@ static gboolean judge_trust(struct judged *j, GError **error)
 			g_propagate_error(error, g_steal_pointer(&unknown));
 			return FALSE;
 		}
+		/* Nothing will be called good below; but a chain that held when the stamp says is not called bad either. */
+		timestamp_claimed_ms(j->signature->token, &j->time_ms);
 	}
 	/* OpenPGP: read() found the key among those given, which are the ones trusted. */
 	if (j->signature->certificate != NULL && !judge_certificate(j, error))

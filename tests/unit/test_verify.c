@@ -169,6 +169,8 @@ static void an_expired_certificate_is_good_with_a_stamp_only(void **state G_GNUC
 	stamp_time = then.time_ms;
 	sign("a.exe", "stamped.exe", &pki.expired, TRUE, then);
 	assert_ok(verify("stamped.exe", NULL, roots, stamp_roots, NULL, &error), error);
+	assert_fails(verify("stamped.exe", NULL, roots, NULL, NULL, &error), error, TAGSEAL_ERROR_UNKNOWN, "timestamp");
+	assert_refused(verify("stamped.exe", NULL, stamp_roots, NULL, NULL, &error), error, "no good chain");
 	stamp_time = time_now_ms();
 	sign("a.exe", "late.exe", &pki.expired, TRUE, then);
 	stamp_time = 0;
