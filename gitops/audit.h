@@ -10,6 +10,7 @@
 
 struct audit_options {
 	const char *policy_root; /* 40 hex, or NULL: then what hangs on it is "could not find out" */
+	const char *policy_repo; /* clone of the policy repository, or NULL: then likewise */
 	const char *ledger_key; /* file with "ssh-… AAAA…" line(s), or NULL */
 	const char *since; /* commit already checked, or NULL */
 	void (*finding)(const char *line, void *data); /* one line a finding, as it is made */

@@ -1,0 +1,298 @@
+/* The decision again, from the raw tag, the raw approvals and the policy, by the code that the server decides with; then compared. */
+#include <string.h>
+
+#include "gitops/audit_private.h"
+#include "gitops/base/bytes.h"
+#include "gitops/base/error.h"
+#include "gitops/decide.h"
+
+struct again { /* one release decided again */
+	struct audit *a;
+	const struct json *record;
+	GHashTable *files;
+	struct request request;
+	GArray *approvals; /* of struct approval_evidence */
+	struct source_decision source;
+	struct approval_decision approval;
+};
+
+static const char *text_at(const struct json *value, const char *path)
+{
+	return json_as_string(json_path(value, path));
+}
+
+static int64_t time_of(const char *text, int64_t otherwise)
+{
+	int64_t ms;
+
+	return text != NULL && time_parse_ms(text, &ms) ? ms : otherwise;
+}
+
+static const struct json *gate_line(const struct json *record, const char *gate)
+{
+	const struct json *gates = json_get(record, "gates");
+
+	for (guint i = 0; i < json_length(gates); i++) {
+		if (g_strcmp0(json_string(json_at(gates, i), "gate"), gate) == 0)
+			return json_at(gates, i);
+	}
+	return NULL;
+}
+
+static gboolean passed(const struct json *record, const char *gate)
+{
+	return g_strcmp0(json_string(gate_line(record, gate), "outcome"), "passed") == 0;
+}
+
+/* ---- evidence ---- */
+
+/* Raw bytes that hash to the id and the digest that the record gives. */
+static GBytes *evidence(struct again *g, const char *name, const char *type, const char *id, const char *sha256)
+{
+	GBytes *raw = g_hash_table_lookup(g->files, name);
+	g_autofree char *real = NULL, *digest = NULL;
+
+	if (raw == NULL) {
+		audit_bad(g->a, "its evidence lacks \"%s\"", name);
+		return NULL;
+	}
+	real = object_id(raw, type, NULL);
+	digest = sha256_text_bytes(raw);
+	if (g_strcmp0(real, id) != 0 || (sha256 != NULL && g_strcmp0(digest, sha256) != 0)) {
+		audit_bad(g->a, "its evidence \"%s\" is not the object that it names", name);
+		return NULL;
+	}
+	return raw;
+}
+
+/* Trailers name the tree where the approval was made before the tag, in its history. */
+static gboolean names_tree(GBytes *raw)
+{
+	return g_strstr_len(g_bytes_get_data(raw, NULL), (gssize)g_bytes_get_size(raw), "\nTagseal-Tree:") != NULL;
+}
+
+static gboolean take_approvals(struct again *g)
+{
+	const struct json *list = json_get(g->record, "approvals");
+
+	for (guint i = 0; i < json_length(list); i++) {
+		const struct json *line = json_at(list, i);
+		g_autofree char *name = g_strdup_printf("approval-%u", i + 1);
+		GBytes *raw = evidence(g, name, "commit", json_string(line, "commit"), json_string(line, "sha256"));
+		struct approval_evidence one = { .raw = raw };
+
+		if (raw == NULL)
+			return FALSE;
+		one.id = (char *)json_string(line, "commit");
+		one.first_seen_ms = time_of(json_string(line, "first_seen"), 0);
+		one.in_history = names_tree(raw);
+		g_array_append_val(g->approvals, one);
+	}
+	return TRUE;
+}
+
+/* Was another tag object recorded under this name before? The log itself is the memory. */
+static gboolean is_first_object(struct audit *a, const struct json *record)
+{
+	const char *object = text_at(record, "source.tag_object");
+	g_autofree char *name = g_strdup_printf("%s\n%s", json_string(record, "project"), json_string(record, "tag"));
+	const char *first = g_hash_table_lookup(a->names, name);
+
+	if (first != NULL)
+		return g_str_equal(first, object);
+	g_hash_table_insert(a->names, g_steal_pointer(&name), g_strdup(object));
+	return TRUE;
+}
+
+static gboolean prepare(struct again *g)
+{
+	const struct json *record = g->record;
+	const struct json *line = gate_line(record, "approval");
+	const char *policy_commit = text_at(record, "policy.commit"), *object = text_at(record, "source.tag_object");
+	const struct audit_policy *policy = audit_policy_of(g->a, policy_commit, g->files);
+	GBytes *tag = evidence(g, "tag", "tag", object, text_at(record, "source.tag_sha256"));
+
+	if (policy == NULL || tag == NULL || !take_approvals(g))
+		return FALSE;
+	if (line == NULL)
+		line = gate_line(record, "source");
+	g->request = (struct request){
+		.policy = policy->policy,
+		.policy_commit = policy_commit,
+		.project = json_string(record, "project"),
+		.tag = json_string(record, "tag"),
+		.tag_object = object,
+		.tag_raw = tag,
+		.tag_first_seen_ms = time_of(text_at(record, "source.first_seen"), 0),
+		.now_ms = time_of(json_string(line, "ended"), time_now_ms()),
+		.tree = text_at(record, "source.tree"),
+		.first_object_of_name = is_first_object(g->a, record),
+		.approvals = (const struct approval_evidence *)(void *)g->approvals->data,
+		.approval_count = g->approvals->len,
+	};
+	return TRUE;
+}
+
+/* ---- comparing ---- */
+
+/* What we found must stand in the record; it may say more than the evidence can (branch, url). */
+static void compare_source(struct again *g)
+{
+	const struct json *theirs = json_get(g->record, "source"), *ours = g->source.section;
+
+	for (guint i = 0; i < json_length(ours); i++) {
+		const char *key = NULL;
+		const struct json *value = json_member(ours, i, &key);
+
+		if (!json_equal(value, json_get(theirs, key)))
+			audit_bad(g->a, "its \"source\" says otherwise of \"%s\" than the tag does", key);
+	}
+}
+
+static void compare_policy(struct again *g)
+{
+	if (g_strcmp0(text_at(g->record, "policy.name"), g->source.rule->name) != 0)
+		audit_bad(g->a, "it was decided by the rule \"%s\", and the policy's rule for this tag is \"%s\"",
+		    text_at(g->record, "policy.name"), g->source.rule->name);
+	if (text_at(g->record, "policy.file_sha256") != NULL &&
+	    g_strcmp0(text_at(g->record, "policy.file_sha256"), g->source.project->file_sha256) != 0)
+		audit_bad(g->a, "its policy file has another digest than it says");
+	if (g_strcmp0(text_at(g->record, "source.url"), g->source.project->source) != 0)
+		audit_bad(g->a, "its source is not the one that the policy names");
+}
+
+static void compare_outcome(struct again *g)
+{
+	static const struct {
+		const char *outcome;
+		enum approval_outcome ours;
+	} ends[] = { { "denied", APPROVAL_DENIED }, { "expired", APPROVAL_EXPIRED } };
+	const char *end = text_at(g->record, "end.outcome"), *gate = text_at(g->record, "end.gate");
+
+	if (passed(g->record, "approval") && g->approval.outcome != APPROVAL_PASSED)
+		audit_bad(g->a, "it passed the gate approval, and the evidence says: %s",
+		    g->approval.reason != NULL ? g->approval.reason : "not approved");
+	for (guint i = 0; i < G_N_ELEMENTS(ends); i++) {
+		/* A deleted tag also denies, and leaves no evidence. */
+		if (g_strcmp0(end, ends[i].outcome) == 0 && g_strcmp0(gate, "approval") == 0 &&
+		    g->approval.outcome == APPROVAL_PASSED)
+			audit_bad(g->a, "it ended as %s, and the evidence says that it was approved", end);
+	}
+	if (!json_equal(json_get(g->record, "approvals"), g->approval.section))
+		audit_bad(g->a, "its \"approvals\" say otherwise than the evidence");
+}
+
+/* Whoever is said to have vouched for an artifact's digest must have done so. */
+static void compare_pins(struct again *g)
+{
+	const struct json *artifacts = json_get(g->record, "artifacts");
+
+	for (guint i = 0; i < json_length(artifacts); i++) {
+		const struct json *artifact = json_at(artifacts, i);
+		const char *by = json_string(artifact, "pinned_by"), *name = json_string(artifact, "name");
+		GHashTable *pins = g_strcmp0(by, "tag") == 0        ? g->source.pinned
+				   : g_strcmp0(by, "approval") == 0 ? g->approval.pinned
+								    : NULL;
+		const char *pinned = pins != NULL ? g_hash_table_lookup(pins, name) : NULL;
+
+		if (pins != NULL && g_strcmp0(pinned, json_string(artifact, "sha256")) != 0)
+			audit_bad(g->a, "the %s does not vouch for the digest of %s", by, name);
+		else if (by == NULL && json_get(artifact, "signed") != NULL)
+			audit_bad(g->a, "nobody vouched for the digest of %s", name);
+	}
+}
+
+/* ---- what the policy demands of what was signed ---- */
+
+static void check_signature(struct again *g, const char *name, const struct json *signature)
+{
+	const struct policy_rule *rule = g->source.rule;
+	const struct policy_key *key = policy_key(g->request.policy, rule->key);
+
+	if (g_strcmp0(json_string(signature, "key"), rule->key) != 0)
+		audit_bad(g->a, "%s was signed with the key %s, and the policy says %s", name,
+		    json_string(signature, "key"), rule->key);
+	if ((rule->timestamp || (key != NULL && key->require_timestamp)) && json_get(signature, "timestamp") == NULL)
+		audit_bad(g->a, "%s has no timestamp, and the policy demands one", name);
+}
+
+static void check_signed(struct again *g)
+{
+	const struct json *artifacts = json_get(g->record, "artifacts");
+	const struct policy_rule *rule = g->source.rule;
+	const struct policy_key *key = policy_key(g->request.policy, rule->key);
+	gboolean scan = rule->scan || (key != NULL && key->require_scan);
+
+	for (guint i = 0; i < json_length(artifacts); i++) {
+		const struct json *artifact = json_at(artifacts, i),
+				  *signatures = json_path(artifact, "signed.signatures");
+		const char *name = json_string(artifact, "name");
+
+		if (json_length(signatures) > 0 && scan && g_strcmp0(text_at(artifact, "scan.verdict"), "clean") != 0)
+			audit_bad(g->a, "%s was signed without a clean scan, and the policy demands one", name);
+		for (guint n = 0; n < json_length(signatures); n++)
+			check_signature(g, name, json_at(signatures, n));
+	}
+}
+
+/* ---- deciding ---- */
+
+static void decide(struct again *g)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!source_decide(&g->request, &g->source, &error)) {
+		if (passed(g->record, "source"))
+			audit_bad(g->a, "it passed the gate source, and the evidence says: %s", error->message);
+		return;
+	}
+	compare_source(g);
+	compare_policy(g);
+	/* The source may have been rejected for what no evidence shows: the branch, or a tag that had moved. */
+	if (!passed(g->record, "source"))
+		return;
+	if (!approval_decide(&g->request, &g->source, &g->approval, &error)) {
+		audit_error(g->a, "its approvals", error);
+		return;
+	}
+	compare_outcome(g);
+	if (passed(g->record, "approval")) {
+		compare_pins(g);
+		check_signed(g);
+	}
+}
+
+/* A record that carries signatures, or says that it was signed, must have passed both gates. */
+static gboolean claims_more(const struct json *record)
+{
+	const struct json *artifacts = json_get(record, "artifacts");
+	gboolean more = g_strcmp0(text_at(record, "end.outcome"), "signed") == 0;
+
+	for (guint i = 0; i < json_length(artifacts); i++)
+		more = more || json_get(json_at(artifacts, i), "signed") != NULL;
+	return more;
+}
+
+void audit_decide(struct audit *a, const struct json *record, GHashTable *files)
+{
+	struct again again = { .a = a, .record = record, .files = files };
+
+	if (claims_more(record) && !(passed(record, "source") && passed(record, "approval"))) {
+		audit_bad(a, "it was signed without having passed the gates source and approval");
+		return;
+	}
+	/* Rejected before anything was read: there is nothing to decide again. */
+	if (!passed(record, "source") && g_hash_table_lookup(files, "tag") == NULL)
+		return;
+	if (text_at(record, "policy.commit") == NULL || text_at(record, "source.tag_object") == NULL) {
+		if (passed(record, "source"))
+			audit_bad(a, "it passed the gate source, and names no policy or no tag");
+		return;
+	}
+	again.approvals = g_array_new(FALSE, TRUE, sizeof(struct approval_evidence));
+	if (prepare(&again))
+		decide(&again);
+	source_decision_clear(&again.source);
+	approval_decision_clear(&again.approval);
+	g_array_unref(again.approvals);
+}

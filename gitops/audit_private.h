@@ -1,0 +1,64 @@
+/* What the parts of the auditor share. */
+#pragma once
+
+#include <git2.h>
+
+#include "gitops/audit.h"
+#include "gitops/people.h"
+#include "gitops/policy.h"
+
+struct audit {
+	const struct audit_options *options;
+	struct audit_result *result;
+	git_repository *repository;
+	git_odb *odb;
+	struct people *keys; /* the ledger's */
+	gint64 last; /* sequence number of the newest document so far */
+	GHashTable *newest; /* project -> digest of its newest record */
+	GHashTable *digests; /* of all records so far: what events may name */
+	GHashTable *names; /* project LF tag -> id of the tag object first recorded under it */
+	GHashTable *signed_once; /* project LF tag LF tag object -> record that signed it */
+	GHashTable *uses; /* key -> GArray of use numbers */
+	GHashTable *policies; /* commit -> struct audit_policy */
+	char *policy_tip; /* newest policy commit that a record was decided by */
+	guint unchecked_artifacts, unanchored_policies;
+	const char *about; /* what the findings now being made are about */
+};
+
+/* "bad: ABOUT: …" and "unknown: ABOUT: …" */
+void audit_bad(struct audit *a, const char *format, ...) G_GNUC_PRINTF(2, 3);
+void audit_unknown(struct audit *a, const char *format, ...) G_GNUC_PRINTF(2, 3);
+/* An error of a check as a finding: refused is bad, all else could not be found out. */
+void audit_error(struct audit *a, const char *doing, const GError *error);
+
+/* A blob, or NULL with error (UNKNOWN): it is missing from this clone. */
+GBytes *audit_blob(struct audit *a, const git_oid *id, git_object_t type, GError **error);
+
+/* ---- audit_tree.c: what a commit added ---- */
+struct audit_file {
+	char *path;
+	git_oid id;
+};
+/* Files of `now` that `before` (NULL: the empty tree) has not, sorted by path; anything changed, removed or of another kind than a
+ * plain file is a finding. */
+GPtrArray *audit_added(struct audit *a, const git_oid *before, const git_oid *now);
+
+/* ---- audit_record.c: one document ---- */
+/* `files`: evidence name -> GBytes. `message`: the commit's. */
+void audit_document(
+    struct audit *a, gint64 sequence, const char *id, GBytes *bytes, GHashTable *files, const char *message);
+/* Numbers of each key's uses that stand nowhere, and what nobody could judge. */
+void audit_finish(struct audit *a);
+
+/* ---- audit_policy.c: the policy that a record names ---- */
+struct audit_policy {
+	char *commit;
+	struct policy *policy; /* NULL: not readable */
+	gboolean in_force; /* proven from the root */
+};
+void audit_policy_free(void *policy);
+/* By the record's commit and the evidence; NULL after a finding. Borrowed. */
+const struct audit_policy *audit_policy_of(struct audit *a, const char *commit, GHashTable *files);
+
+/* ---- audit_decide.c: the decision again ---- */
+void audit_decide(struct audit *a, const struct json *record, GHashTable *files);
