@@ -242,8 +242,8 @@ static guint revocation_count(rnp_key_handle_t key)
 	return found;
 }
 
-/* The second from which a key with only a soft revocation (superseded, retired) no longer counts; 0 for all others: a key that
- * was compromised, or revoked without a reason, never counted. */
+/* The second from which a key with only a soft revocation (superseded, retired) no longer counts; G_MININT64 for all others: a
+ * key that was compromised, or revoked without a reason, never counted. */
 static int64_t revoked_from(rnp_key_handle_t key)
 {
 	g_auto(rnp_signature_handle_t) sig = NULL;
@@ -254,7 +254,7 @@ static int64_t revoked_from(rnp_key_handle_t key)
 	    rnp_key_is_retired(key, &retired) != RNP_SUCCESS || (!superseded && !retired) ||
 	    revocation_count(key) != 1 || rnp_key_get_revocation_signature(key, &sig) != RNP_SUCCESS || sig == NULL ||
 	    rnp_signature_get_creation(sig, &created) != RNP_SUCCESS)
-		return 0;
+		return G_MININT64;
 	return created;
 }
 

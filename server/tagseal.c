@@ -10,6 +10,8 @@ static const struct command commands[] = {
 	{ "scan", "scan files for malware, as the scan gate does", NULL },
 	{ "verify-tag", "say whose signature is on a raw tag object", NULL },
 	{ "verify-commit", "say whose signature is on a raw commit", NULL },
+	{ "policy", "check a policy, or the history of a policy repository", NULL },
+	{ "verify-approval", "say whether a raw commit counts as an approval", NULL },
 	{ "audit", "check a clone of the audit repository", NULL },
 	{ NULL, NULL, NULL },
 };

@@ -5,6 +5,8 @@ static const struct command commands[] = {
 	{ "scan", "scan files for malware, as the scan gate does", cmd_scan },
 	{ "verify-tag", "say whose signature is on a raw tag object", cmd_verify_tag },
 	{ "verify-commit", "say whose signature is on a raw commit", cmd_verify_commit },
+	{ "policy", "check a policy, or the history of a policy repository", cmd_policy },
+	{ "verify-approval", "say whether a raw commit counts as an approval", cmd_verify_approval },
 	{ "audit", "check a clone of the audit repository", cmd_audit },
 	{ NULL, NULL, NULL },
 };

@@ -355,3 +355,15 @@ gboolean timestamp_verify(GBytes *token, GBytes *data, GBytes *digest, GBytes *q
 	tst_query_clear(&asked);
 	return good;
 }
+
+gboolean timestamp_claimed_ms(GBytes *token, int64_t *time_ms)
+{
+	autoptr(cms) cms = cms_read(token, "timestamp token", NULL);
+	struct tst_info info = { 0 };
+	gboolean good = cms != NULL && cms->content != NULL && tst_info_read(cms->content, &info, NULL);
+
+	if (good)
+		*time_ms = info.time_ms;
+	tst_info_clear(&info);
+	return good;
+}

@@ -29,6 +29,9 @@ GBytes *timestamp_accept(GBytes *response, GBytes *query, GBytes *roots, int64_t
  * `query` may be NULL. */
 gboolean timestamp_verify(GBytes *token, GBytes *data, GBytes *digest, GBytes *query, GBytes *roots,
     struct timestamp_facts *facts, GError **error);
+/* The time that a token claims, with nothing of it verified: for display, and to look further while nothing is trusted. FALSE
+ * (no error) if it is no token. */
+gboolean timestamp_claimed_ms(GBytes *token, int64_t *time_ms);
 /* Posts a query to `url` by libcurl and returns the response: for commands; the server's courier does it
  * itself. */
 GBytes *timestamp_fetch(const char *url, GBytes *query, GError **error);

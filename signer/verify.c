@@ -144,16 +144,6 @@ static gboolean judge_certificate(struct judged *j, GError **error)
 	return cms != NULL && certificate_chains(s->certificate, cms->certificates, j->options->roots, j->time_ms, error);
 }
 
-static gboolean judge_key(const struct judged *j, GError **error)
-{
-	if (j->options->openpgp_keys != NULL)
-		return TRUE; /* intact: read() found the key among them */
-	g_set_error(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNKNOWN,
-	    "whether key %s is to be trusted cannot be judged without keys: give them with --openpgp-keys",
-	    j->signature->key);
-	return FALSE;
-}
-
 /* FALSE and UNKNOWN where a root or key is missing, FALSE and REFUSED where it is bad. */
 static gboolean judge_trust(struct judged *j, GError **error)
 {
@@ -164,8 +154,11 @@ static gboolean judge_trust(struct judged *j, GError **error)
 			g_propagate_error(error, g_steal_pointer(&unknown));
 			return FALSE;
 		}
+		/* Nothing will be called good below; but a chain that held when the stamp says is not called bad either. */
+		timestamp_claimed_ms(j->signature->token, &j->time_ms);
 	}
-	if (!(j->signature->certificate != NULL ? judge_certificate(j, error) : judge_key(j, error)))
+	/* OpenPGP: read() found the key among those given, which are the ones trusted. */
+	if (j->signature->certificate != NULL && !judge_certificate(j, error))
 		return FALSE;
 	if (unknown == NULL)
 		return TRUE;
@@ -177,8 +170,6 @@ static gboolean judge_bytes(const struct judged *j, GError **error)
 {
 	const struct format_signature *s = j->signature;
 
-	if (s->certificate == NULL && j->options->openpgp_keys == NULL && s->digest_matches)
-		return TRUE; /* no key to look with: judge_key() says so */
 	if (s->digest_matches && s->intact)
 		return TRUE;
 	error_refused(error, "%s signature: %s", s->format, s->why != NULL ? s->why : "it does not verify");

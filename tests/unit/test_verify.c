@@ -169,6 +169,8 @@ static void an_expired_certificate_is_good_with_a_stamp_only(void **state G_GNUC
 	stamp_time = then.time_ms;
 	sign("a.exe", "stamped.exe", &pki.expired, TRUE, then);
 	assert_ok(verify("stamped.exe", NULL, roots, stamp_roots, NULL, &error), error);
+	assert_fails(verify("stamped.exe", NULL, roots, NULL, NULL, &error), error, TAGSEAL_ERROR_UNKNOWN, "timestamp");
+	assert_refused(verify("stamped.exe", NULL, stamp_roots, NULL, NULL, &error), error, "no good chain");
 	stamp_time = time_now_ms();
 	sign("a.exe", "late.exe", &pki.expired, TRUE, then);
 	stamp_time = 0;
@@ -291,6 +293,41 @@ static void a_signer_without_the_usage_is_refused(void **state G_GNUC_UNUSED)
 	assert_refused(verify("mail.exe", NULL, roots, NULL, NULL, &error), error, "does not name codeSigning");
 }
 
+/* The Ed25519 key of RFC 8032's first test, and its signature over "hello\n". */
+static const char pgp_key[] =
+    "c633045e0be10016092b06010401da470f01010740d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a"
+    "68f707511acd1754657374203c74657374406578616d706c652e636f6d3ec2890413160800311621046ba900248d02e0"
+    "23fa608875cf2d8fb97a0c941a05025e0be100021b03040b09080704150a090803160201021e01000a0910cf2d8fb97a"
+    "0c941ad91f0100e8fc80271f131c068019318a02a1bde1da3c7b9e6db84c8d088c60cc58f5beb40100df3283609a43db"
+    "2d8771e4e5a0865d73dd263575700ef8abd9ccdc6e0bd5390d";
+static const char pgp_signature[] =
+    "c27504001608001d1621046ba900248d02e023fa608875cf2d8fb97a0c941a05025e0be100000a0910cf2d8fb97a0c94"
+    "1a199900fe23deeb2c766b98248713ae73268e878a987bc5806a415acf05d334ea68c6e9b700ff7462c170c706007bed"
+    "abce9e7f7fc504fd3e366b8c0ae64ea3ffad590ffd690b";
+
+static GBytes *from_hex(const char *hex)
+{
+	size_t size = strlen(hex) / 2;
+	uint8_t *bytes = g_malloc(size);
+
+	assert_true(hex_decode(hex, bytes, size));
+	return g_bytes_new_take(bytes, size);
+}
+
+static void an_openpgp_signature_is_judged_by_the_keys_given(void **state G_GNUC_UNUSED)
+{
+	g_autoptr(GBytes) hello = g_bytes_new_static("hello\n", 6), key = from_hex(pgp_key),
+			  signature = from_hex(pgp_signature);
+	struct verify_options options = { .openpgp_keys = key, .detached = signature };
+	autofd int fd = memfd_from_bytes("hello", hello, NULL), other = pki_open("data");
+	g_autoptr(GError) error = NULL;
+
+	assert_ok(verify_file(fd, &options, NULL, &error), error);
+	assert_fails(verify_file(other, &options, NULL, &error), error, TAGSEAL_ERROR_REFUSED, "openpgp signature");
+	options.openpgp_keys = NULL;
+	assert_fails(verify_file(fd, &options, NULL, &error), error, TAGSEAL_ERROR_UNKNOWN, "--openpgp-keys");
+}
+
 static void a_detached_kind_that_nobody_knows_is_refused(void **state G_GNUC_UNUSED)
 {
 	g_autoptr(GBytes) ssh = g_bytes_new_static("-----BEGIN SSH SIGNATURE-----\n", 30);
@@ -322,6 +359,7 @@ int main(void)
 		cmocka_unit_test(nested_signatures_are_reported_each),
 		cmocka_unit_test(a_nested_signature_of_a_stranger_spoils_the_file),
 		cmocka_unit_test(a_signer_without_the_usage_is_refused),
+		cmocka_unit_test(an_openpgp_signature_is_judged_by_the_keys_given),
 		cmocka_unit_test(a_detached_kind_that_nobody_knows_is_refused),
 	};
 
