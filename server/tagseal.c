@@ -3,6 +3,7 @@
 #include "server/cli.h"
 
 static const struct command commands[] = {
+	{ "sign", "sign one file with a key on a token", cmd_sign },
 	{ "inspect", "what a file is, and what signatures it bears", cmd_inspect },
 	{ "verify", "are a file's signatures and timestamps good?", cmd_verify },
 	{ "strip", "take the signatures out of a file", cmd_strip },
