@@ -202,8 +202,8 @@ static gboolean read_headers(int fd, struct pe *pe, uint32_t *table_at, GError *
 	struct extent extents[SECTIONS_MAX];
 	struct cursor c;
 	const char *rule = "pe-header";
-	uint32_t headers_size;
-	guint count;
+	uint32_t headers_size = 0;
+	guint count = 0;
 
 	if (!fd_pread_all(fd, headers, room, pe->header_at, error))
 		return FALSE;
