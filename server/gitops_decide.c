@@ -222,14 +222,8 @@ static gboolean decide_source(struct decide *d, GError **error)
 	if (!check_ref(d, error) || !read_tag(d, error))
 		return FALSE;
 	fill_request(d, &request);
-	if (!source_decide(&request, &d->source, error)) {
-		/* A tag that no rule matches is none of our business. */
-		if (d->source.project != NULL && d->source.rule == NULL &&
-		    g_error_matches(*error, TAGSEAL_ERROR, TAGSEAL_ERROR_NOT_FOUND))
-			d->source_word = "ignored";
-		return FALSE;
-	}
-	return read_tree(d, error) && check_branch(d, error) && check_commit_signature(d, error);
+	return source_decide(&request, &d->source, error) && read_tree(d, error) && check_branch(d, error) &&
+	       check_commit_signature(d, error);
 }
 
 /* ---- approval ---- */
@@ -445,6 +439,22 @@ static gboolean is_refusal(const GError *error)
 	       g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_TOO_LARGE);
 }
 
+/* A tag that no rule matches is none of our business: it is not even fetched. */
+static gboolean check_rule(struct decide *d, GError **error)
+{
+	const struct policy_rule *rule = NULL;
+	g_autofree char *shown = NULL;
+
+	if (!policy_match(d->of, d->tag, &rule, error))
+		return FALSE;
+	if (rule != NULL)
+		return TRUE;
+	shown = text_escape(d->tag, -1, 200);
+	d->source_word = "ignored";
+	error_refused(error, "no policy of %s matches the tag \"%s\" (%s)", d->of->name, shown, d->of->file);
+	return FALSE;
+}
+
 /* TRUE: decided, with *refusal where the source is rejected. FALSE: could not be found out. */
 static gboolean decide(struct decide *d, GError **refusal, GError **error)
 {
@@ -458,12 +468,18 @@ static gboolean decide(struct decide *d, GError **refusal, GError **error)
 		error_refused(refusal, "the policy (%s) has no project \"%s\"", d->g->commit, shown);
 		return TRUE;
 	}
+	if (!check_rule(d, refusal))
+		return TRUE;
 	if (!gitops_source_open(d->g, d->of, d->fetch, &d->mirror, error))
 		return FALSE;
 	if (decide_source(d, &why))
 		return decide_approval(d, error);
-	g_propagate_error(is_refusal(why) ? refusal : error, g_steal_pointer(&why));
-	return *refusal != NULL;
+	if (is_refusal(why)) {
+		g_propagate_error(refusal, g_steal_pointer(&why));
+		return TRUE;
+	}
+	g_propagate_error(error, g_steal_pointer(&why));
+	return FALSE;
 }
 
 void gitops_decide(struct role_context *role, struct peer *from, struct message *m)

@@ -1,6 +1,5 @@
 /*
- * The parts of the gitops role: what the sources show, fetched and kept in mirrors, and what the policy says of it. Several workers share the mirrors: each
- * fetch and each read of references happens under the mirror's lock.
+ * The parts of the gitops role: what the sources show, fetched and kept in mirrors that all its workers share, and what the policy says of it.
  */
 #pragma once
 

@@ -1,6 +1,5 @@
 #include "server/gitops_role.h"
 
-#include "server/mirror_lock.h"
 #include "server/names.h"
 
 void gitops_source_clear(struct gitops_source *s)
@@ -12,10 +11,9 @@ void gitops_source_clear(struct gitops_source *s)
 static gboolean fetch_mirror(
     struct gitops *g, const char *path, const char *url, const char *const *sources, GError **error)
 {
-	autofd int lock = mirror_lock(path, error);
 	g_autoptr(GPtrArray) refs = NULL;
 
-	return lock >= 0 && mirror_fetch(path, url, sources, &g->limits, &refs, error);
+	return mirror_fetch(path, url, sources, &g->limits, &refs, error);
 }
 
 gboolean gitops_source_open(

@@ -1,4 +1,4 @@
-/* One lock a mirror, since several gitops workers share them. */
+/* Fetching locks a mirror by itself; this is for what must be done to a mirror and to a file beside it in one go. */
 #pragma once
 
 #include <glib.h>

@@ -1,0 +1,596 @@
+/* The gitops role over real repositories: what it finds at the sources, and what it answers about a tag in each of its conditions. */
+#include "tests/unit/support_policy.h"
+#include "tests/unit/support_role.h"
+
+#include <string.h>
+
+#include "gitops/object.h"
+#include "gitops/record.h"
+
+#define MINUTE (INT64_C(60) * 1000)
+#define DIGEST "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+static const struct peer wires[] = { { .role = ROLE_ENGINE }, { .role = ROLE_COUNT } };
+
+struct scene {
+	char *state, *policy, *source, *root;
+	struct config *config;
+	struct test_role *gitops;
+	int64_t now;
+};
+
+/* git in that folder, as that person, whose SSH key signs. */
+static char *git_as(const char *person, const char *folder, const char *arguments)
+{
+	g_autofree char *key = sample_ssh_key(person);
+	g_autofree char *line = g_strdup_printf("git -C '%s' -c gpg.format=ssh -c user.signingkey='%s' -c user.name=%s "
+						"-c user.email=%s@example.org -c advice.detachedHead=false %s",
+	    folder, key, person, person, arguments);
+	g_autofree char *script =
+	    g_strdup_printf("GIT_AUTHOR_NAME=%s GIT_AUTHOR_EMAIL=%s@example.org GIT_COMMITTER_NAME=%s "
+			    "GIT_COMMITTER_EMAIL=%s@example.org %s",
+		person, person, person, person, line);
+
+	return support_must("sh", "-c", script, NULL);
+}
+
+static void git(const char *person, const char *folder, const char *arguments)
+{
+	g_free(git_as(person, folder, arguments));
+}
+
+static void publish(struct scene *s, policy_files *files)
+{
+	GHashTableIter iter;
+	gpointer path, bytes;
+
+	g_hash_table_iter_init(&iter, files);
+	while (g_hash_table_iter_next(&iter, &path, &bytes)) {
+		g_autofree char *full = g_build_filename(s->policy, path, NULL), *folder = g_path_get_dirname(full);
+		gsize size;
+		const void *data = g_bytes_get_data(bytes, &size);
+
+		assert_int_equal(g_mkdir_with_parents(folder, 0700), 0);
+		support_write_bytes(full, data, size);
+	}
+	g_hash_table_unref(files);
+	git("alice", s->policy, "add -A");
+	git("alice", s->policy, "commit -q -S -m policy");
+}
+
+/* alice alone maintains; the source is a folder of ours. */
+static policy_files *policy_of_ours(const struct scene *s)
+{
+	policy_files *files = sample_files();
+	g_autofree char *url = g_strconcat("file://", s->source, NULL);
+
+	sample_set(files, SAMPLE_POLICY, "maintainers = [\"alice\"]\nthreshold = 1\n");
+	sample_replace(files, SAMPLE_PROJECT, "https://git.example.org/acme/widget.git", url);
+	sample_replace(files, SAMPLE_PROJECT, "taggers", "branches = [\"main\"]\ntaggers");
+	return files;
+}
+
+static void start(struct scene *s)
+{
+	s->gitops = test_role_start(role_gitops, ROLE_GITOPS, 0, s->config, wires);
+}
+
+static void make_repositories(struct scene *s)
+{
+	g_autofree char *mirrors = g_strconcat(s->state, "/mirrors", NULL);
+
+	g_free(support_must("git", "init", "-q", "-b", "main", s->policy, NULL));
+	g_free(support_must("git", "init", "-q", "-b", "main", s->source, NULL));
+	publish(s, policy_of_ours(s));
+	git("alice", s->source, "commit -q -S --allow-empty -m 'First light'");
+	git("alice", s->source, "tag -s -m 'Release 1.2.0' v1.2.0");
+	assert_int_equal(g_mkdir_with_parents(mirrors, 0700), 0);
+}
+
+/* Made once, then copied to the same place for every test: the policy names its source by path. */
+static void fresh_state(struct scene *s)
+{
+	g_autofree char *template = support_path("template");
+
+	if (!g_file_test(template, G_FILE_TEST_EXISTS)) {
+		make_repositories(s);
+		g_free(support_must("cp", "-a", s->state, template, NULL));
+		return;
+	}
+	g_free(support_must("rm", "-rf", s->state, NULL));
+	g_free(support_must("cp", "-a", template, s->state, NULL));
+}
+
+/* A source with one commit, a tag v1.2.0 by alice, and no approval yet. */
+static struct scene *scene_new(void)
+{
+	struct scene *s = g_new0(struct scene, 1);
+	g_autofree char *text = NULL;
+	g_autoptr(GError) error = NULL;
+
+	s->state = support_path("scene");
+	s->policy = g_strconcat(s->state, "/policy", NULL);
+	s->source = g_strconcat(s->state, "/source", NULL);
+	fresh_state(s);
+	s->root = git_as("alice", s->policy, "rev-parse HEAD");
+	text = g_strdup_printf("state = \"%s\"\n[policy]\nurl = \"file://%s\"\nroot = \"%s\"\n"
+			       "[ledger]\ntoken = \"main\"\nkey = \"ledger\"\n"
+			       "[[token]]\nname = \"main\"\nlabel = \"x\"\npin_file = \"y\"\n",
+	    s->state, s->policy, s->root);
+	s->config = config_parse(text, strlen(text), "test.toml", &error);
+	assert_ok(s->config, error);
+	s->now = time_now_ms();
+	start(s);
+	return s;
+}
+
+static void scene_free(struct scene *s)
+{
+	assert_int_equal(test_role_stop(s->gitops), 0);
+	config_free(s->config);
+	g_free(s->state);
+	g_free(s->policy);
+	g_free(s->source);
+	g_free(s->root);
+	g_free(s);
+}
+DEFINE_CLEANUP(scene, scene_free)
+
+static char *tag_object(const struct scene *s, const char *tag)
+{
+	g_autofree char *arguments = g_strdup_printf("rev-parse refs/tags/%s", tag);
+
+	return git_as("alice", s->source, arguments);
+}
+
+/* A commit on the approvals ref, on top of those that stand there. Its id. */
+static char *says(const struct scene *s, const char *person, const char *word, const char *tag_id)
+{
+	g_autofree char *message = g_strdup_printf("Words about v1.2.0\n\nTagseal-%s: v1.2.0\nTagseal-Tag: %s\n"
+						   "Tagseal-Project: acme/widget\nTagseal-Policy: release\n"
+						   "Tagseal-Artifact: " DIGEST " widget-1.2.0.zip\n",
+	    word, tag_id);
+	g_autofree char *file = g_strconcat(s->state, "/message", NULL), *arguments = NULL, *id = NULL, *move = NULL;
+
+	support_write(file, message);
+	arguments =
+	    g_strdup_printf("commit-tree -S -F '%s' $(git -C '%s' rev-parse -q --verify refs/heads/tagseal/approvals "
+			    "| sed 's/^/-p /') 4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+		file, s->source);
+	id = git_as(person, s->source, arguments);
+	move = g_strdup_printf("update-ref refs/heads/tagseal/approvals %s", id);
+	git(person, s->source, move);
+	return g_steal_pointer(&id);
+}
+
+static struct message *decide_with(
+    struct scene *s, const char *tag, const char *id, gboolean fetch, const struct json *seen)
+{
+	autoptr(message) m = message_new(MSG_DECIDE, 0);
+	g_autoptr(GBytes) bytes = seen != NULL ? json_canonical(seen) : g_bytes_new_static("{}", 2);
+	struct message *answer;
+
+	json_set_string(m->body, "project", "acme/widget");
+	json_set_string(m->body, "tag", tag);
+	json_set_string(m->body, "tag_object", id);
+	json_set_integer(m->body, "tag_first_seen", s->now);
+	json_set_integer(m->body, "now", time_now_ms());
+	json_set_boolean(m->body, "fetch", fetch);
+	json_set_boolean(m->body, "first_object", TRUE);
+	test_add(m, "seen.json", bytes);
+	answer = test_role_ask(s->gitops, ROLE_ENGINE, m, MSG_DECIDED);
+	assert_outcome(answer, "ok", NULL);
+	return answer;
+}
+
+static struct message *decide(struct scene *s, const char *tag, const char *id)
+{
+	return decide_with(s, tag, id, TRUE, NULL);
+}
+
+static void assert_member(const struct message *answer, const char *key, const char *value)
+{
+	const char *is = json_string(answer->body, key);
+	g_autofree char *body = json_text(answer->body);
+
+	if (g_strcmp0(is, value) != 0)
+		fail_msg("\"%s\" is not %s in %s", key, value, body);
+}
+
+/* The source is `word`, and says why. */
+static void assert_source(struct scene *s, const char *tag, const char *id, const char *word, const char *reason)
+{
+	autoptr(message) answer = decide(s, tag, id);
+
+	assert_member(answer, "source", word);
+	assert_contains(json_string(answer->body, "source_reason"), reason);
+}
+
+static struct json *sections_of(const struct message *answer)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GBytes) bytes = message_bytes(answer, "sections.json", 1 << 20, &error);
+	struct json *sections = bytes != NULL ? json_parse_bytes(bytes, &error) : NULL;
+
+	assert_ok(sections, error);
+	return sections;
+}
+
+/* What engine will put together of the sections must be a record. */
+static void assert_fits_the_record(const struct json *sections)
+{
+	g_autoptr(GError) error = NULL;
+	autoptr(json) record = record_new("01JDZX00000000000000000000", "acme/widget", "v1.2.0");
+
+	json_set(record, "policy", json_copy(json_get(sections, "policy")));
+	json_set(record, "source", json_copy(json_get(sections, "source")));
+	json_set(record, "approvals", json_copy(json_get(sections, "approvals")));
+	assert_ok(record_check(record, &error), error);
+}
+
+/* ---- looking ---- */
+
+static struct json *look(struct scene *s)
+{
+	g_autoptr(GError) error = NULL;
+	autoptr(message) m = message_new(MSG_LOOK, 0);
+	autoptr(message) answer = NULL;
+	g_autoptr(GBytes) bytes = NULL;
+	struct json *found;
+
+	json_set(m->body, "projects", json_array_new());
+	answer = test_role_ask(s->gitops, ROLE_ENGINE, m, MSG_LOOKED);
+	assert_outcome(answer, "ok", NULL);
+	bytes = message_bytes(answer, "look.json", 1 << 20, &error);
+	found = bytes != NULL ? json_parse_bytes(bytes, &error) : NULL;
+	assert_ok(found, error);
+	return found;
+}
+
+static void tags_that_a_rule_matches_are_listed(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *id = tag_object(s, "v1.2.0");
+	autoptr(json) found = NULL;
+
+	git("alice", s->source, "tag -s -m 'None of our business' nightly");
+	found = look(s);
+	assert_int_equal(json_length(json_get(found, "projects")), 1);
+	assert_string_equal(json_string(json_path(found, "projects.0"), "name"), "acme/widget");
+	assert_null(json_get(json_path(found, "projects.0"), "error"));
+	assert_int_equal(json_length(json_path(found, "projects.0.tags")), 1);
+	assert_string_equal(json_string(json_path(found, "projects.0.tags.0"), "id"), id);
+	assert_string_equal(json_string(json_path(found, "projects.0.tags.0"), "rule"), "release");
+	assert_int_equal(json_length(json_path(found, "projects.0.rules")), 2);
+}
+
+static void a_source_that_cannot_be_fetched_is_told(void **state)
+{
+	autoptr(scene) s = scene_new();
+	autoptr(json) found = NULL;
+	g_autofree char *away = g_strconcat(s->source, ".away", NULL);
+
+	g_free(support_must("mv", s->source, away, NULL));
+	found = look(s);
+	assert_non_null(json_string(json_path(found, "projects.0"), "error"));
+}
+
+/* ---- source ---- */
+
+static void a_good_tag_waits_for_its_approvals(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *id = tag_object(s, "v1.2.0");
+	autoptr(message) answer = decide(s, "v1.2.0", id);
+	autoptr(json) sections = sections_of(answer);
+
+	assert_member(answer, "source", "passed");
+	assert_member(answer, "approval", "waiting");
+	assert_member(answer, "key", "release-2026");
+	assert_member(answer, "purpose", "release");
+	assert_member(answer, "rule", "release");
+	assert_member(answer, "moved_tags", "reject");
+	assert_member(answer, "policy", s->root);
+	assert_int_equal(json_integer(answer->body, "approve_by", 0), s->now + INT64_C(14) * 24 * 60 * MINUTE);
+	assert_string_equal(json_string(json_get(sections, "source"), "branch"), "main");
+	assert_null(json_string(json_path(sections, "artifacts.0"), "sha256"));
+	assert_non_null(message_find(answer, "tag"));
+	assert_non_null(message_find(answer, "policy.json"));
+	assert_non_null(message_find(answer, "certificates"));
+	assert_fits_the_record(sections);
+}
+
+static void a_lightweight_tag_is_refused_with_advice(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *id = NULL;
+
+	git("alice", s->source, "tag v2.0.0");
+	id = tag_object(s, "v2.0.0");
+	assert_source(s, "v2.0.0", id, "rejected",
+	    "is a lightweight tag, which nobody can sign: delete it, and make it again with git tag -s");
+}
+
+static void an_unsigned_tag_and_a_strangers_tag_are_refused(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *plain = NULL, *strange = NULL;
+
+	git("alice", s->source, "tag -a -m plain v2.0.0");
+	git("mallory", s->source, "tag -s -m strange v3.0.0");
+	plain = tag_object(s, "v2.0.0");
+	strange = tag_object(s, "v3.0.0");
+	assert_source(s, "v2.0.0", plain, "rejected", "sign");
+	assert_source(s, "v3.0.0", strange, "rejected", "tag object");
+}
+
+static void a_tag_that_no_rule_matches_is_ignored(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *id = NULL;
+
+	git("alice", s->source, "tag -s -m x nightly");
+	id = tag_object(s, "nightly");
+	assert_source(s, "nightly", id, "ignored", "no policy of acme/widget matches");
+}
+
+static void a_tag_on_another_branch_is_refused(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *id = NULL;
+
+	git("alice", s->source, "checkout -q -b topic");
+	git("alice", s->source, "commit -q --allow-empty -m aside");
+	git("alice", s->source, "tag -s -m x v2.0.0");
+	id = tag_object(s, "v2.0.0");
+	assert_source(s, "v2.0.0", id, "rejected", "is on none of the branches that the rule \"release\" names (main)");
+}
+
+static void a_tag_that_is_not_there_yet_is_waited_for(void **state)
+{
+	autoptr(scene) s = scene_new();
+
+	assert_source(s, "v9.9.9", "0123456789012345678901234567890123456789", "waiting", "does not show the tag v9.9.9");
+}
+
+static void a_deleted_and_a_moved_tag_are_refused(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *old = tag_object(s, "v1.2.0"), *moved = NULL, *words = NULL;
+
+	message_free(decide(s, "v1.2.0", old));
+	git("alice", s->source, "tag -f -s -m 'Once more' v1.2.0");
+	moved = tag_object(s, "v1.2.0");
+	words = g_strdup_printf("was moved: it is %s now", moved);
+	assert_source(s, "v1.2.0", old, "rejected", words);
+	git("alice", s->source, "tag -d v1.2.0");
+	assert_source(s, "v1.2.0", moved, "rejected", "the tag was deleted at the source");
+}
+
+static void commits_that_must_be_signed_are_looked_at(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *good = tag_object(s, "v1.2.0"), *bad = NULL;
+	policy_files *files = policy_of_ours(s);
+	autoptr(message) answer = NULL;
+
+	sample_replace(files, SAMPLE_PROJECT, "taggers", "commits = \"signed\"\ntaggers");
+	publish(s, files);
+	git("alice", s->source, "commit -q --allow-empty -m unsigned");
+	git("alice", s->source, "tag -s -m x v2.0.0");
+	bad = tag_object(s, "v2.0.0");
+	answer = decide(s, "v1.2.0", good);
+	assert_member(answer, "source", "passed");
+	assert_source(s, "v2.0.0", bad, "rejected", "wants signed commits");
+}
+
+/* ---- approvals ---- */
+
+static void enough_approvals_pass_and_pin_the_artifact(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *id = tag_object(s, "v1.2.0"), *first = says(s, "bob", "Approve", id),
+			*second = says(s, "carol", "Approve", id);
+	autoptr(message) answer = decide(s, "v1.2.0", id);
+	autoptr(json) sections = sections_of(answer);
+	const struct json *artifact = json_path(sections, "artifacts.0");
+
+	assert_member(answer, "source", "passed");
+	assert_member(answer, "approval", "passed");
+	assert_int_equal(json_length(json_get(answer->body, "new_seen")), 2);
+	assert_string_equal(json_string(artifact, "name"), "widget-1.2.0.zip");
+	assert_string_equal(json_string(artifact, "sha256"), DIGEST);
+	assert_string_equal(json_string(artifact, "pinned_by"), "approval");
+	assert_string_equal(json_string(artifact, "type"), "zip");
+	assert_string_equal(json_as_string(json_path(artifact, "sign.0")), "openpgp");
+	assert_fits_the_record(sections);
+}
+
+/* approval-N is the object of the section's line N, and the bytes are that object. */
+static void the_evidence_stands_in_the_order_of_the_section(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *id = tag_object(s, "v1.2.0"), *first = says(s, "bob", "Approve", id),
+			*second = says(s, "carol", "Approve", id);
+	autoptr(message) answer = decide(s, "v1.2.0", id);
+	autoptr(json) sections = sections_of(answer);
+
+	assert_int_equal(json_length(json_get(sections, "approvals")), 2);
+	for (guint i = 0; i < 2; i++) {
+		g_autofree char *name = g_strdup_printf("approval-%u", i + 1),
+				*path = g_strdup_printf("approvals.%u", i), *is = NULL;
+		g_autoptr(GBytes) raw = message_bytes(answer, name, OBJECT_MAX, NULL);
+
+		is = object_id(raw, "commit", NULL);
+		assert_string_equal(is, json_string(json_path(sections, path), "commit"));
+	}
+}
+
+static void approvals_seen_before_are_not_new(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *id = tag_object(s, "v1.2.0"), *first = says(s, "bob", "Approve", id);
+	autoptr(json) seen = json_object_new();
+	autoptr(message) answer = NULL;
+
+	json_set_integer(seen, first, s->now);
+	answer = decide_with(s, "v1.2.0", id, TRUE, seen);
+	assert_int_equal(json_length(json_get(answer->body, "new_seen")), 0);
+	assert_member(answer, "approval", "waiting");
+}
+
+static void a_denial_counts(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *id = tag_object(s, "v1.2.0"), *first = says(s, "bob", "Approve", id),
+			*second = says(s, "carol", "Approve", id), *third = says(s, "carol", "Deny", id);
+	autoptr(message) answer = decide(s, "v1.2.0", id);
+
+	assert_member(answer, "approval", "denied");
+	assert_contains(json_string(answer->body, "approval_reason"), "denied by carol");
+}
+
+/* Whoever may push to the source may also take commits away there; what we saw once counts on. */
+static void a_denial_counts_also_after_the_ref_was_rewound(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *id = tag_object(s, "v1.2.0"), *first = says(s, "bob", "Approve", id),
+			*second = says(s, "carol", "Approve", id), *third = says(s, "carol", "Deny", id);
+	g_autofree char *rewind = g_strdup_printf("update-ref refs/heads/tagseal/approvals %s", second);
+	autoptr(message) before = decide(s, "v1.2.0", id);
+	autoptr(message) after = NULL;
+
+	git("mallory", s->source, rewind);
+	after = decide(s, "v1.2.0", id);
+	assert_member(before, "approval", "denied");
+	assert_member(after, "approval", "denied");
+}
+
+static void approvals_of_strangers_are_listed_and_do_not_count(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *id = tag_object(s, "v1.2.0"), *first = says(s, "bob", "Approve", id),
+			*second = says(s, "mallory", "Approve", id);
+	autoptr(message) answer = decide(s, "v1.2.0", id);
+	autoptr(json) sections = sections_of(answer);
+
+	assert_member(answer, "approval", "waiting");
+	assert_int_equal(json_length(json_get(sections, "approvals")), 2);
+	assert_fits_the_record(sections);
+}
+
+/* The commit before the tag is the approval: it names the tree, since there was no tag yet. */
+static void an_approval_in_the_tags_history_counts(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *tree = git_as("alice", s->source, "rev-parse 'HEAD^{tree}'"),
+			*file = g_strconcat(s->state, "/message", NULL);
+	g_autofree char *message =
+	    g_strdup_printf("Approve\n\nTagseal-Approve: v2.0.0\nTagseal-Tree: %s\nTagseal-Project: acme/widget\n"
+			    "Tagseal-Policy: release\nTagseal-Artifact: " DIGEST " widget-2.0.0.zip\n",
+		tree);
+	g_autofree char *commit = g_strdup_printf("commit -q -S --allow-empty -F '%s'", file), *id = NULL;
+	autoptr(message) answer = NULL;
+
+	support_write(file, message);
+	git("bob", s->source, commit);
+	git("carol", s->source, commit);
+	git("alice", s->source, "tag -s -m x v2.0.0");
+	id = tag_object(s, "v2.0.0");
+	answer = decide(s, "v2.0.0", id);
+	assert_member(answer, "source", "passed");
+	assert_member(answer, "approval", "passed");
+}
+
+/* ---- fetching and the policy ---- */
+
+static void without_fetch_the_mirror_is_asked(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *id = tag_object(s, "v1.2.0"), *first = NULL, *second = NULL;
+	autoptr(message) before = decide(s, "v1.2.0", id);
+	autoptr(message) still = NULL;
+	autoptr(message) after = NULL;
+
+	first = says(s, "bob", "Approve", id);
+	second = says(s, "carol", "Approve", id);
+	still = decide_with(s, "v1.2.0", id, FALSE, NULL);
+	after = decide_with(s, "v1.2.0", id, TRUE, NULL);
+	assert_member(still, "approval", "waiting");
+	assert_member(after, "approval", "passed");
+}
+
+static void a_rewound_policy_is_refused_also_after_a_restart(void **state)
+{
+	autoptr(scene) s = scene_new();
+	policy_files *files = policy_of_ours(s);
+	g_autofree char *id = tag_object(s, "v1.2.0"), *back = g_strdup_printf("reset -q --hard %s", s->root);
+
+	sample_replace(files, SAMPLE_PROJECT, "14d", "13d");
+	publish(s, files);
+	message_free(decide(s, "v1.2.0", id));
+	git("alice", s->policy, back);
+	for (guint i = 0; i < 2; i++) {
+		autoptr(message) m = message_new(MSG_LOOK, 0);
+		autoptr(message) answer = NULL;
+
+		json_set(m->body, "projects", json_array_new());
+		answer = test_role_ask(s->gitops, ROLE_ENGINE, m, MSG_LOOKED);
+		assert_outcome(answer, "refused", NULL);
+		assert_int_equal(test_role_stop(s->gitops), 0);
+		start(s);
+	}
+}
+
+static void an_unknown_project_is_refused(void **state)
+{
+	autoptr(scene) s = scene_new();
+	autoptr(message) m = message_new(MSG_DECIDE, 0);
+	autoptr(message) answer = NULL;
+	g_autoptr(GBytes) seen = g_bytes_new_static("{}", 2);
+
+	json_set_string(m->body, "project", "acme/other");
+	json_set_string(m->body, "tag", "v1.2.0");
+	json_set_string(m->body, "tag_object", s->root);
+	json_set_integer(m->body, "tag_first_seen", s->now);
+	json_set_integer(m->body, "now", s->now);
+	test_add(m, "seen.json", seen);
+	answer = test_role_ask(s->gitops, ROLE_ENGINE, m, MSG_DECIDED);
+	assert_member(answer, "source", "rejected");
+	assert_contains(json_string(answer->body, "source_reason"), "has no project \"acme/other\"");
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	support_isolate();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tags_that_a_rule_matches_are_listed),
+		cmocka_unit_test(a_source_that_cannot_be_fetched_is_told),
+		cmocka_unit_test(a_good_tag_waits_for_its_approvals),
+		cmocka_unit_test(a_lightweight_tag_is_refused_with_advice),
+		cmocka_unit_test(an_unsigned_tag_and_a_strangers_tag_are_refused),
+		cmocka_unit_test(a_tag_that_no_rule_matches_is_ignored),
+		cmocka_unit_test(a_tag_on_another_branch_is_refused),
+		cmocka_unit_test(a_tag_that_is_not_there_yet_is_waited_for),
+		cmocka_unit_test(a_deleted_and_a_moved_tag_are_refused),
+		cmocka_unit_test(commits_that_must_be_signed_are_looked_at),
+		cmocka_unit_test(enough_approvals_pass_and_pin_the_artifact),
+		cmocka_unit_test(the_evidence_stands_in_the_order_of_the_section),
+		cmocka_unit_test(approvals_seen_before_are_not_new),
+		cmocka_unit_test(a_denial_counts),
+		cmocka_unit_test(a_denial_counts_also_after_the_ref_was_rewound),
+		cmocka_unit_test(approvals_of_strangers_are_listed_and_do_not_count),
+		cmocka_unit_test(an_approval_in_the_tags_history_counts),
+		cmocka_unit_test(without_fetch_the_mirror_is_asked),
+		cmocka_unit_test(a_rewound_policy_is_refused_also_after_a_restart),
+		cmocka_unit_test(an_unknown_project_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, begin, NULL);
+}
