@@ -120,8 +120,16 @@ static gboolean read_entry(
 							  : record_check(entry->document, error);
 }
 
-static void entry_clear(void *entry)
+static void entry_clear(void *data)
 {
+	struct ledger_entry *entry = data;
+
+	for (guint i = 0; i < entry->file_count; i++) {
+		g_free(entry->files[i].name);
+		g_bytes_unref(entry->files[i].data);
+	}
+	g_clear_pointer(&entry->files, g_free);
+	g_clear_pointer(&entry->document, json_unref);
 	ledger_entry_clear(entry);
 }
 
