@@ -10,6 +10,8 @@
 #include "gitops/base/error.h"
 #include "server/engine.h"
 
+#define LEASE_TRIES 100
+#define LEASE_WAIT_MS 10
 #define SLICE (8 * 1024 * 1024) /* hashed at a time: some milliseconds, so that the loop goes on */
 
 static gboolean fail(GError **error, const char *doing)
@@ -69,6 +71,8 @@ struct adoption {
 	struct engine *engine;
 	char *release;
 	int fd; /* read-only */
+	int broken; /* errno, if it could not even be opened again */
+	guint tries;
 	EVP_MD_CTX *hash;
 	uint64_t size;
 	void (*adopted)(struct engine *, struct release *, const char *, uint64_t, const GError *, gpointer);
@@ -132,40 +136,45 @@ static void adopt_slice(evutil_socket_t unused, short what, void *data)
 	adoption_end(a, sha256, error);
 }
 
-/* A read lease is granted only when nobody has the file open for writing: whoever filled it has let go, and it is read-only from here on. */
-static gboolean no_writer_left(int fd, GError **error)
+static void adopt_later(struct adoption *a, void (*step)(evutil_socket_t, short, void *), int64_t ms)
 {
-	if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0) {
-		if (errno == EAGAIN || errno == EBUSY)
-			error_refused(error, "the process that filled the file still holds it open for writing");
-		else
-			fail(error, "prove that no writer is left");
-		return FALSE;
-	}
-	fcntl(fd, F_SETLEASE, F_UNLCK);
-	return TRUE;
+	struct timeval in = { ms / 1000, ms % 1000 * 1000 };
+
+	event_base_once(a->engine->base, -1, EV_TIMEOUT, step, a, &in);
 }
 
-static void adopt_refused(evutil_socket_t unused, short what, void *data)
+/*
+ * A read lease is granted only when nobody has the file open for writing: whoever filled it has let go, and it is read-only from here on. A worker lets go
+ * right after it has answered, so it gets a moment.
+ */
+static void adopt_alone(evutil_socket_t unused, short what, void *data)
 {
-	gpointer *both = data;
-	struct adoption *a = both[0];
-	GError *error = both[1];
+	struct adoption *a = data;
+	g_autoptr(GError) error = NULL;
 
-	(void)unused;
-	(void)what;
+	if (a->broken == 0 && fcntl(a->fd, F_SETLEASE, F_RDLCK) == 0) {
+		fcntl(a->fd, F_SETLEASE, F_UNLCK);
+		adopt_slice(unused, what, a);
+		return;
+	}
+	if (a->broken == 0 && (errno == EAGAIN || errno == EBUSY) && a->tries++ < LEASE_TRIES) {
+		adopt_later(a, adopt_alone, LEASE_WAIT_MS);
+		return;
+	}
+	if (a->broken != 0)
+		errno = a->broken;
+	if (a->broken == 0 && (errno == EAGAIN || errno == EBUSY))
+		error_refused(&error, "the process that filled the file still holds it open for writing");
+	else
+		fail(&error, "prove that no writer is left");
 	adoption_end(a, NULL, error);
-	g_error_free(error);
-	g_free(both);
 }
 
 void spool_adopt(struct engine *engine, int fd, struct release *release,
     void (*adopted)(struct engine *, struct release *, const char *, uint64_t, const GError *, gpointer), gpointer data)
 {
-	static const struct timeval at_once = { 0, 0 };
 	struct adoption *a = g_new0(struct adoption, 1);
 	g_autofree char *self = g_strdup_printf("/proc/self/fd/%d", fd);
-	GError *error = NULL;
 
 	a->engine = engine;
 	a->release = g_strdup(release->id);
@@ -174,14 +183,7 @@ void spool_adopt(struct engine *engine, int fd, struct release *release,
 	a->hash = EVP_MD_CTX_new();
 	a->fd = fchmod(fd, 0400) == 0 ? open(self, O_RDONLY | O_CLOEXEC) : -1;
 	if (a->fd < 0 || EVP_DigestInit_ex(a->hash, EVP_sha256(), NULL) != 1)
-		fail(&error, "read a file back");
+		a->broken = errno != 0 ? errno : EIO;
 	close(fd);
-	if (error == NULL && no_writer_left(a->fd, &error)) {
-		event_base_once(engine->base, -1, EV_TIMEOUT, adopt_slice, a, &at_once);
-		return;
-	}
-	gpointer *both = g_new(gpointer, 2);
-	both[0] = a;
-	both[1] = error;
-	event_base_once(engine->base, -1, EV_TIMEOUT, adopt_refused, both, &at_once);
+	adopt_later(a, adopt_alone, 0);
 }
