@@ -257,8 +257,9 @@ static cl_error_t look(struct scanner *s, int fd, char **found)
 	struct cl_scan_options options = {
 		.general = CL_SCAN_GENERAL_HEURISTICS,
 		.parse = ~0u,
-		.heuristic = CL_SCAN_HEURISTIC_BROKEN | CL_SCAN_HEURISTIC_EXCEEDS_MAX |
-			     CL_SCAN_HEURISTIC_ENCRYPTED_ARCHIVE | CL_SCAN_HEURISTIC_ENCRYPTED_DOC,
+		/* Not CL_SCAN_HEURISTIC_BROKEN: it calls sound EFI programs broken; what shape a program may have is the structure gate's to say. */
+		.heuristic = CL_SCAN_HEURISTIC_EXCEEDS_MAX | CL_SCAN_HEURISTIC_ENCRYPTED_ARCHIVE |
+			     CL_SCAN_HEURISTIC_ENCRYPTED_DOC,
 	};
 	const char *name = NULL;
 	unsigned long scanned = 0;
@@ -277,7 +278,6 @@ static char *doubt(cl_error_t code, const char *found, uint64_t size)
 	static const char *const not_looked[][2] = {
 		{ "Heuristics.Limits.Exceeded", "it is larger, deeper or slower to unpack than the limits" },
 		{ "Heuristics.Encrypted", "part of it is encrypted" },
-		{ "Heuristics.Broken", "it is broken in a way that hides content" },
 	};
 
 	if (code == CL_VIRUS && found == NULL)
