@@ -9,6 +9,8 @@
 
 #include "gitops/base/cleanup.h"
 
+#define CONFIG_DEFAULT "/etc/tagseal/config.toml"
+
 struct config_hook { /* [[hook]] */
 	char *host; /* a name of the webhook table: "github" "standard" */
 	char **secret_files; /* several at once for rotation */

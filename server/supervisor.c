@@ -245,7 +245,7 @@ static gboolean make_folders(const struct config *config, GError **error)
 
 int cmd_serve(int argc, char **argv)
 {
-	g_autofree char *path = g_strdup("/etc/tagseal/config.toml");
+	g_autofree char *path = NULL;
 	const GOptionEntry entries[] = {
 		{ "config", 'c', 0, G_OPTION_ARG_FILENAME, &path,
 		    "The configuration (default /etc/tagseal/config.toml)", "FILE" },
@@ -264,6 +264,8 @@ int cmd_serve(int argc, char **argv)
 
 	if (!command_options(&usage, entries, &argc, argv, NULL, &status))
 		return status;
+	if (path == NULL)
+		path = g_strdup(CONFIG_DEFAULT);
 	if ((config = config_read(path, &error)) == NULL || (text = file_read(path, 1 << 20, &error)) == NULL ||
 	    !make_folders(config, &error) || (s.config_fd = memfd_from_bytes("config", text, &error)) < 0 ||
 	    !make_channels(&s, config, &error))
