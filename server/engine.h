@@ -42,7 +42,7 @@ struct release {
 	struct message *decided; /* the newest answer of gitops, between source and approval */
 };
 /*
- * work: { "rule", "key", "purpose", "timestamp", "scan", "time", "approve_by",
+ * work: { "rule", "key", "purpose", "timestamp", "scan", "approve_by", "judge_since", "confirmed", "committed", "published",
  *   "artifacts": [{ "name", "url", "type", "sign": […], "max_size", "sha256", "pinned_by",			from gitops
  *                   "blob", "size",									fetch
  *                   "inspected": true, "report": {…},							structure, scan
@@ -72,6 +72,7 @@ struct engine {
 	gboolean ledger_busy;
 	struct event *poll_timer;
 	gboolean looking, look_again;
+	int64_t judge_since; /* when the present judge greeted: what an earlier one was told is gone with it */
 	char *policy; /* commit in force, as gitops last told it; NULL: not known yet */
 };
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gitops/base/bytes.h"
 #include "gitops/base/error.h"
 #include "server/engine.h"
 
@@ -122,6 +123,8 @@ void engine_greeted(struct role_context *role, struct peer *from, struct message
 	g_autoptr(GPtrArray) lost = g_ptr_array_new();
 
 	(void)hello;
+	if (from->role == ROLE_JUDGE)
+		engine->judge_since = time_now_ms();
 	for (guint i = 0; i < engine->asked->len;)
 		if (((struct question *)g_ptr_array_index(engine->asked, i))->peer == from)
 			g_ptr_array_add(lost, g_ptr_array_remove_index(engine->asked, i));

@@ -46,6 +46,7 @@ void gate_scan_run(struct engine *engine, struct release *release)
 {
 	struct json *artifacts = json_get(release->work, "artifacts");
 
+	json_set_integer(release->work, "judge_since", engine->judge_since);
 	gate_expect(release);
 	for (guint i = 0; json_boolean(release->work, "scan", TRUE) && i < json_length(artifacts); i++) {
 		struct json *artifact = json_at(artifacts, i);

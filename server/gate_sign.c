@@ -141,8 +141,32 @@ static void confirmed(
 	gate_part(engine, release, error);
 }
 
+/* judge decides by what scan and seal told it: another judge has not heard it, so it is said again. TRUE if it must be. */
+static gboolean say_again(struct engine *engine, struct release *release)
+{
+	struct json *artifacts = json_get(release->work, "artifacts");
+	gboolean all_signed = TRUE;
+
+	if (json_integer(release->work, "judge_since", 0) == engine->judge_since)
+		return FALSE;
+	for (guint i = 0; i < json_length(artifacts); i++) {
+		struct json *artifact = json_at(artifacts, i), *signs = json_get(artifact, "signs");
+		json_set(artifact, "scanned", NULL);
+		for (guint n = 0; n < json_length(signs); n++)
+			if (json_get(json_at(signs, n), "use") == NULL) {
+				json_set(json_at(signs, n), "digest", NULL);
+				all_signed = FALSE;
+			}
+	}
+	return !all_signed;
+}
+
 void gate_sign_run(struct engine *engine, struct release *release)
 {
+	if (say_again(engine, release)) {
+		gate_enter(engine, release, GATE_SCAN);
+		return;
+	}
 	gate_expect(release);
 	if (time_now_ms() - json_integer(release->work, "confirmed", 0) > FRESH_MS)
 		gate_decide(engine, release, FALSE, confirmed);

@@ -45,7 +45,8 @@ enum message_kind {
 	MSG_TOLD,
 
 	/* engine -> gitops -> engine. {projects: [names], empty: all}: fetch the policy, then those sources.
-	 * {outcome, reason, policy} + file "look.json": {projects: [{name, source, hooks: […], error, tags: [{name, id, rule}]}]} (tags that a rule matches) */
+	 * {outcome, reason, policy} + file "look.json": {projects: [{name, source, hooks: […], error, rules: [{name, tags, not_tags}],
+	 * tags: [{name, id, rule}]}]} (tags that a rule matches) */
 	MSG_LOOK,
 	MSG_LOOKED,
 	/* {project, tag, tag_object, tag_first_seen, now, fetch: boolean, first_object} + file "seen.json" {approval commit: first seen ms}
@@ -79,7 +80,7 @@ enum message_kind {
 	MSG_ATTACH,
 	MSG_ATTACHED,
 	/* a fresh worker: {format, digest} + files "blob" (the input), "output" (the signed file or the detached signature), "certificates", "scratch" (empty, writable)
-	 * {outcome, reason, signatures: […]}: parsed, intact, of this certificate, and stripped it equals the input */
+	 * {outcome, reason, signatures: […]} + file "evidence" (the signature as it was read): parsed, intact, of this certificate, and stripped it equals the input */
 	MSG_READ_BACK,
 	MSG_READ,
 
