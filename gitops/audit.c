@@ -404,6 +404,7 @@ static void audit_clear(struct audit *a)
 	if (a->keys != NULL)
 		people_unref(a->keys);
 	g_free(a->policy_tip);
+	g_clear_pointer(&a->policy_history, g_bytes_unref);
 	git_odb_free(a->odb);
 	git_repository_free(a->repository);
 }

@@ -1,10 +1,14 @@
 /*
  * The policy that a record was decided by: read from the evidence, and proven to have been in force by its history from the auditor's
- * root. Policies move only forward: a record decided by an older one than the record before it is a finding.
+ * root, with all other policies of the log on the same line.
  */
+#include <ftw.h>
+#include <stdio.h>
+
 #include "gitops/audit_private.h"
 #include "gitops/base/bytes.h"
 #include "gitops/base/error.h"
+#include "gitops/policy_history.h"
 #include "gitops/record.h"
 
 void audit_policy_free(void *data)
@@ -35,12 +39,43 @@ static gboolean same_files(GHashTable *one, GHashTable *other)
 	return TRUE;
 }
 
-/* From the root, through the newest one so far, to this commit: in force if the walk says that it is the newest that is. */
-static gboolean prove(struct audit *a, const char *commit, GHashTable *files, GError **error)
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *walk)
+{
+	(void)st;
+	(void)kind;
+	(void)walk;
+	return remove(path);
+}
+
+static gboolean walks(struct audit *a, const char *repository, const char *from, const char *to, GError **error)
 {
 	struct policy_chain chain = { NULL };
-	g_autoptr(GHashTable) real = policy_files_from_commit(a->options->policy_repo, commit, error);
-	gboolean good;
+	gboolean good = policy_verify(repository, a->options->policy_root, from, to, NULL, NULL, &chain, error);
+
+	if (good && g_strcmp0(chain.commit, to) != 0) {
+		error_refused(error, "the policy commit %s was not in force", to);
+		good = FALSE;
+	}
+	policy_chain_clear(&chain);
+	return good;
+}
+
+/* A release may be recorded after one that a newer policy decided, but all policies must be of one line. */
+static gboolean is_of_one_line(
+    struct audit *a, const char *repository, const char *commit, gboolean *newer, GError **error)
+{
+	*newer = a->policy_tip == NULL || walks(a, repository, a->policy_tip, commit, NULL);
+	if (*newer || walks(a, repository, commit, a->policy_tip, NULL))
+		return TRUE;
+	error_refused(error, "the policy commits %s and %s, both of this log, are not of one line: the policy was forked",
+	    a->policy_tip, commit);
+	return FALSE;
+}
+
+static gboolean prove_in(
+    struct audit *a, const char *repository, const char *commit, GHashTable *files, gboolean *newer, GError **error)
+{
+	g_autoptr(GHashTable) real = policy_files_from_commit(repository, commit, error);
 
 	if (real == NULL)
 		return FALSE;
@@ -48,32 +83,49 @@ static gboolean prove(struct audit *a, const char *commit, GHashTable *files, GE
 		error_refused(error, "its policy.json does not hold the files of the policy commit %s", commit);
 		return FALSE;
 	}
-	if (!policy_verify(
-		a->options->policy_repo, a->options->policy_root, a->policy_tip, commit, NULL, NULL, &chain, error))
+	return walks(a, repository, NULL, commit, error) && is_of_one_line(a, repository, commit, newer, error);
+}
+
+/* In the auditor's own clone of the policy repository, or, without one, in a repository made of the history that stands in the evidence:
+ * it holds nothing but objects under their ids, so the root that the auditor named is all that must be believed. */
+static gboolean prove(
+    struct audit *a, const char *commit, GHashTable *files, GBytes *history, gboolean *newer, GError **error)
+{
+	g_autofree char *folder = NULL;
+	gboolean good;
+
+	if (a->options->policy_repo != NULL)
+		return prove_in(a, a->options->policy_repo, commit, files, newer, error);
+	if ((folder = g_dir_make_tmp("tagseal-audit-XXXXXX", error)) == NULL)
 		return FALSE;
-	good = g_strcmp0(chain.commit, commit) == 0;
-	if (!good)
-		error_refused(error, "the policy commit %s was not in force", commit);
-	policy_chain_clear(&chain);
+	good = policy_history_read(history, folder, error) &&
+	       (a->policy_history == NULL || policy_history_read(a->policy_history, folder, error)) &&
+	       prove_in(a, folder, commit, files, newer, error);
+	nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	return good;
 }
 
-static void judge(struct audit *a, struct audit_policy *policy, GHashTable *files)
+static void judge(struct audit *a, struct audit_policy *policy, GHashTable *files, GBytes *history)
 {
 	g_autoptr(GError) error = NULL;
+	gboolean newer = FALSE;
 
-	if (a->options->policy_root == NULL || a->options->policy_repo == NULL)
+	policy->can_be_judged = a->options->policy_root != NULL && (a->options->policy_repo != NULL || history != NULL);
+	if (!policy->can_be_judged)
 		return;
-	policy->in_force = prove(a, policy->commit, files, &error);
-	if (!policy->in_force) {
+	if (!prove(a, policy->commit, files, history, &newer, &error)) {
 		audit_error(a, "its policy", error);
 		return;
 	}
+	if (!newer)
+		return;
 	g_free(a->policy_tip);
 	a->policy_tip = g_strdup(policy->commit);
+	g_clear_pointer(&a->policy_history, g_bytes_unref);
+	a->policy_history = history != NULL ? g_bytes_ref(history) : NULL;
 }
 
-static struct audit_policy *read_policy(struct audit *a, const char *commit, GBytes *evidence)
+static struct audit_policy *read_policy(struct audit *a, const char *commit, GBytes *evidence, GBytes *history)
 {
 	g_autofree char *named = NULL;
 	g_autoptr(GError) error = NULL;
@@ -94,7 +146,7 @@ static struct audit_policy *read_policy(struct audit *a, const char *commit, GBy
 	if (policy->policy == NULL)
 		audit_bad(a, "its policy: %s", error->message);
 	else
-		judge(a, policy, files);
+		judge(a, policy, files, history);
 	return policy;
 }
 
@@ -114,11 +166,11 @@ const struct audit_policy *audit_policy_of(struct audit *a, const char *commit, 
 	name = g_strdup_printf("%s %s", commit, sha256);
 	policy = g_hash_table_lookup(a->policies, name);
 	if (policy == NULL) {
-		if ((policy = read_policy(a, commit, evidence)) == NULL)
+		if ((policy = read_policy(a, commit, evidence, g_hash_table_lookup(files, POLICY_HISTORY))) == NULL)
 			return NULL;
 		g_hash_table_insert(a->policies, g_steal_pointer(&name), policy);
 	}
-	if (!policy->in_force && (a->options->policy_root == NULL || a->options->policy_repo == NULL))
+	if (!policy->can_be_judged)
 		a->unanchored_policies++;
 	return policy->policy != NULL ? policy : NULL;
 }

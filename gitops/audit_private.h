@@ -21,6 +21,7 @@ struct audit {
 	GHashTable *uses; /* key -> GArray of use numbers */
 	GHashTable *policies; /* commit -> struct audit_policy */
 	char *policy_tip; /* newest policy commit that a record was decided by */
+	GBytes *policy_history; /* and its history, if that stood in the evidence */
 	guint unchecked_artifacts, unanchored_policies;
 	const char *about; /* what the findings now being made are about */
 };
@@ -54,7 +55,7 @@ void audit_finish(struct audit *a);
 struct audit_policy {
 	char *commit;
 	struct policy *policy; /* NULL: not readable */
-	gboolean in_force; /* proven from the root */
+	gboolean can_be_judged; /* a root and a history were at hand; what they said is a finding */
 };
 void audit_policy_free(void *policy);
 /* By the record's commit and the evidence; NULL after a finding. Borrowed. */

@@ -216,16 +216,28 @@ static gboolean sync_folder(const char *folder, GError **error)
 	return (fd >= 0 && fsync(fd) == 0) || disk_error("made durable", folder, error);
 }
 
+static void finish(struct pack *pack)
+{
+	uint32_t count = GUINT32_TO_BE(pack->items->len);
+
+	memcpy(pack->bytes->data + 8, &count, sizeof(count));
+	put_checksum(pack->bytes);
+}
+
+GBytes *pack_finish(struct pack *pack)
+{
+	finish(pack);
+	return g_bytes_new(pack->bytes->data, pack->bytes->len);
+}
+
 /* `name` gets the files' common part: "pack-<40 hex>". */
 static gboolean write_pack(struct pack *pack, const char *folder, char **name, GError **error)
 {
-	uint32_t count = GUINT32_TO_BE(pack->items->len);
 	g_autoptr(GByteArray) index = NULL;
 	g_autofree char *sum = NULL, *base = NULL, *pack_name = NULL, *index_name = NULL;
 	const uint8_t *raw;
 
-	memcpy(pack->bytes->data + 8, &count, sizeof(count));
-	put_checksum(pack->bytes);
+	finish(pack);
 	raw = pack->bytes->data + pack->bytes->len - GIT_OID_RAWSZ;
 	index = build_index(pack, raw);
 	sum = hex_encode(raw, GIT_OID_RAWSZ);

@@ -18,6 +18,8 @@ DEFINE_CLEANUP(pack, pack_free)
 /* Adds an object (once: the same bytes again change nothing) and tells its id. At most 1 GiB. */
 gboolean pack_add(struct pack *pack, git_object_t type, const void *data, size_t size, git_oid *id, GError **error);
 guint pack_count(const struct pack *pack);
+/* The whole file, for packs that travel; nothing can be added after that. Caller unrefs. */
+GBytes *pack_finish(struct pack *pack);
 /*
  * Writes it durably into `folder` (REPOSITORY/objects/pack): pack, then index, then the folder, each fsynced before the
  * next. A crash leaves at most a temporary file or a pack that nothing names. UNAVAILABLE if the disk refuses.

@@ -4,6 +4,7 @@
 
 #include "gitops/audit.h"
 #include "gitops/base/error.h"
+#include "server/audit_artifact.h"
 #include "server/cli.h"
 
 struct findings {
@@ -93,7 +94,9 @@ int cmd_audit(int argc, char **argv)
 		.min = 1,
 		.max = 1,
 	};
-	struct audit_options options = { .finding = on_finding, .progress = on_progress, .data = &findings };
+	struct audit_options options = {
+		.finding = on_finding, .progress = on_progress, .artifact = audit_artifact, .data = &findings
+	};
 	struct audit_result result;
 	g_autoptr(GError) error = NULL;
 	int status;

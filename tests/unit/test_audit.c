@@ -5,6 +5,7 @@
 
 #include "gitops/audit.h"
 #include "gitops/decide.h"
+#include "gitops/policy_history.h"
 #include "gitops/record.h"
 #include "tests/unit/support_ledger.h"
 #include "tests/unit/support_policy.h"
@@ -244,14 +245,13 @@ static void put_evidence(struct world *w, struct story *s, policy_files *files)
 	}
 }
 
-static struct story *story_new(struct world *w, gint64 use)
+static struct story *story_of(struct world *w, gint64 use, GHashTable *files)
 {
 	static const char payload[] =
 	    "object " COMMIT
 	    "\ntype commit\ntag v1.2.0\ntagger Somebody <alice@example.org> 1767225600 +0000\n\nRelease\n";
 	struct story *s = g_new0(struct story, 1);
 	g_autofree char *id = ulid_new();
-	g_autoptr(GHashTable) files = sample_files();
 	autoptr(policy) policy = sample_load(g_hash_table_ref(files));
 
 	s->files = g_array_new(FALSE, TRUE, sizeof(struct ledger_file));
@@ -270,6 +270,23 @@ static struct story *story_new(struct world *w, gint64 use)
 		record_gate(s->record, gate, "passed", SEEN, SEEN + 3600000, 1);
 	record_end(s->record, "signed", GATE_TIMESTAMP, NULL);
 	return s;
+}
+
+static struct story *story_new(struct world *w, gint64 use)
+{
+	g_autoptr(GHashTable) files = sample_files();
+
+	return story_of(w, use, files);
+}
+
+/* Decided by the policy commit that the world's root names, with that commit's files. */
+static struct story *story_at(struct world *w, gint64 use)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GHashTable) files = policy_files_from_commit(w->policy_repo, w->policy_root, &error);
+
+	assert_ok(files != NULL, error);
+	return story_of(w, use, files);
 }
 
 static void story_free(struct story *s)
@@ -617,6 +634,88 @@ static void a_policy_that_does_not_come_from_the_root_is_bad(void **state)
 	assert_contains(w->findings->str, "its policy: ");
 }
 
+/* The history in the evidence stands in for a clone of the policy repository. */
+static void the_policys_history_in_the_evidence_is_enough(void **state)
+{
+	autoptr(world) w = world_new();
+	autoptr(story) s = story_new(w, 1);
+	struct audit_options options = options_of(w);
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GBytes) history = policy_history_write(w->policy_repo, w->policy_root, w->policy_root, &error);
+	g_autoptr(GBytes) again = policy_history_write(w->policy_repo, w->policy_root, w->policy_root, NULL);
+
+	assert_ok(history != NULL, error);
+	assert_true(g_bytes_equal(history, again));
+	add_file(s, POLICY_HISTORY, history);
+	append(w, s);
+	options.policy_repo = NULL;
+	audit(w, &options);
+	assert_string_equal(w->findings->str, "");
+	options.policy_root = "0123456789abcdef0123456789abcdef01234567";
+	audit(w, &options);
+	assert_contains(w->findings->str, "its policy: ");
+}
+
+/* Two policies of one root, neither of which contains the other: somebody signed both. */
+static void policies_of_two_lines_are_bad(void **state)
+{
+	autoptr(world) w = world_new();
+	struct audit_options options = options_of(w);
+	g_autofree char *folder = support_path("fork"), *root = NULL, *one = NULL, *other = NULL, *script = NULL;
+	g_autofree char *alice = sample_ssh_key("alice"), *carol = sample_ssh_key("carol");
+	char *ids[2];
+
+	script = g_strdup_printf("cp -r '%s' '%s' && cd '%s' && git config gpg.format ssh && git rev-parse HEAD",
+	    w->policy_repo, folder, folder);
+	root = support_must("sh", "-ec", script, NULL);
+	for (guint i = 0; i < 2; i++) {
+		g_autofree char *step =
+		    g_strdup_printf("git checkout -q %s && printf '# %u\\n' >> policy.toml && "
+				    "GIT_AUTHOR_EMAIL=alice@example.org GIT_COMMITTER_EMAIL=alice@example.org git -c "
+				    "user.signingkey='%s' commit -q -S -a -m 'Change %u' && "
+				    "printf 'Approve\\n\\nTagseal-Approve-Policy: %%s\\n' $(git rev-parse HEAD) | "
+				    "GIT_AUTHOR_EMAIL=carol@example.org GIT_COMMITTER_EMAIL=carol@example.org git -c "
+				    "user.signingkey='%s' commit -q -S --allow-empty -F - && "
+				    "git rev-parse HEAD",
+			root, i, alice, i, carol);
+
+		ids[i] = support_must_in(folder, "sh", "-ec", step, NULL);
+	}
+	one = ids[0];
+	other = ids[1];
+	options.policy_repo = folder;
+	options.policy_root = root;
+	for (guint i = 0; i < 2; i++) {
+		autoptr(story) s = NULL;
+		g_autofree char *kept = w->policy_root;
+
+		w->policy_root = g_strdup(ids[i]);
+		w->policy_repo = folder;
+		s = story_at(w, i + 1);
+		append(w, s);
+		g_free(w->policy_root);
+		w->policy_root = g_strdup(kept);
+	}
+	audit(w, &options);
+	assert_contains(w->findings->str, "the policy was forked");
+	assert_null(strstr(w->findings->str, "was not in force"));
+}
+
+static void a_history_that_is_no_pack_is_bad(void **state)
+{
+	autoptr(world) w = world_new();
+	autoptr(story) s = story_new(w, 1);
+	struct audit_options options = options_of(w);
+	g_autoptr(GBytes) history = g_bytes_new_static("PACK\0\0\0\2\0\0\0\1broken", 18);
+
+	add_file(s, POLICY_HISTORY, history);
+	append(w, s);
+	options.policy_repo = NULL;
+	audit(w, &options);
+	assert_int_equal(w->result.bad, 1);
+	assert_contains(w->findings->str, "is no good pack");
+}
+
 static void the_same_release_signed_twice_is_bad(void **state)
 {
 	autoptr(world) w = world_new();
@@ -801,6 +900,9 @@ int main(void)
 		cmocka_unit_test(what_the_policy_does_not_allow_is_bad),
 		cmocka_unit_test(a_policy_that_is_not_the_commits_is_bad),
 		cmocka_unit_test(a_policy_that_does_not_come_from_the_root_is_bad),
+		cmocka_unit_test(the_policys_history_in_the_evidence_is_enough),
+		cmocka_unit_test(policies_of_two_lines_are_bad),
+		cmocka_unit_test(a_history_that_is_no_pack_is_bad),
 		cmocka_unit_test(the_same_release_signed_twice_is_bad),
 		cmocka_unit_test(a_use_that_is_missing_is_unknown_and_one_twice_is_bad),
 		cmocka_unit_test(an_event_about_no_record_is_bad),
