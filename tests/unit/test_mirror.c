@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -402,6 +403,12 @@ static guint16 free_port(void)
 	return port;
 }
 
+/* A test that fails in between must not leave its servers behind. */
+static void die_with_parent(gpointer data)
+{
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+}
+
 static pid_t spawn(char **argv)
 {
 	GPid pid;
@@ -410,7 +417,7 @@ static pid_t spawn(char **argv)
 	assert_ok(g_spawn_async(NULL, argv, NULL,
 		      G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDERR_TO_DEV_NULL |
 			  G_SPAWN_STDOUT_TO_DEV_NULL,
-		      NULL, NULL, &pid, &error),
+		      die_with_parent, NULL, &pid, &error),
 	    error);
 	return pid;
 }
