@@ -1,11 +1,18 @@
 /* `tagseal sign`: one file, with a key on a token, without policy or log. */
+#include <malloc.h>
+#include <openssl/crypto.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "gitops/base/bytes.h"
 #include "server/cli.h"
 #include "signer/sign_local.h"
 
 #define PEM_MAX (1024 * 1024)
+#define HEAP_SIZE (768 * 1024)
 
 struct sign_options {
 	char *module, *token, *pin_file, *key, *certificate, *format, *timestamp, *timestamp_roots, *output;
@@ -132,6 +139,27 @@ static void clear(struct sign_options *o)
 		g_clear_pointer(texts[i], g_free);
 }
 
+/*
+ * Scripts start us once a file, so that starting is most of the work. OpenSSL: no openssl.cnf, which could also load
+ * engines into the process that signs; no table of error texts, since ours are sentences; nothing freed at exit.
+ * Memory: one piece that is kept and made present at once, in place of some 150 page faults.
+ */
+static void start_fast(void)
+{
+	char *heap;
+	uintptr_t page = sysconf(_SC_PAGESIZE), from;
+
+	OPENSSL_init_crypto(
+	    OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS | OPENSSL_INIT_NO_ATEXIT, NULL);
+	mallopt(M_MMAP_THRESHOLD, 4 * HEAP_SIZE);
+	mallopt(M_TRIM_THRESHOLD, 64 * HEAP_SIZE);
+	if ((heap = malloc(HEAP_SIZE)) == NULL)
+		return;
+	from = ((uintptr_t)heap + page - 1) / page * page;
+	madvise((void *)from, HEAP_SIZE - page, MADV_POPULATE_WRITE);
+	free(heap);
+}
+
 int cmd_sign(int argc, char **argv)
 {
 	struct sign_options options = { 0 };
@@ -139,6 +167,7 @@ int cmd_sign(int argc, char **argv)
 	gboolean as_json = FALSE;
 	int status = 0;
 
+	start_fast();
 	if (parse(&options, &argc, argv, &as_json, &status)) {
 		if (!check(&options, &error) || !run(&options, argv[1], as_json, &error))
 			status = command_fail(error);

@@ -239,21 +239,18 @@ static EVP_PKEY *software_copy(EVP_PKEY *key)
 	return copy;
 }
 
-/* Not PKCS11_get_public_key(): libp11 0.4.12 crashes in it where the public object is missing. */
-static gboolean key_halves(struct hsm *hsm, PKCS11_KEY *from, struct hsm_key *key, const char *label, GError **error)
+/* Never by PKCS11_get_public_key(): libp11 0.4.12 crashes in it where the public object is missing. */
+static struct hsm_key *no_public_half(const struct hsm *hsm, const char *label, GError **error)
 {
-	key->private_key = PKCS11_get_private_key(from);
-	if (key->private_key != NULL && (key->public_key = software_copy(key->private_key)) != NULL)
-		return TRUE;
 	ERR_clear_error();
 	g_set_error(error, TAGSEAL_ERROR, TAGSEAL_ERROR_NOT_FOUND,
 	    "the private key \"%s\" has no public key object with the same CKA_ID on the token \"%s\": write it there "
 	    "(pkcs11-tool --write-object), or make the pair anew",
 	    label, hsm->token);
-	return FALSE;
+	return NULL;
 }
 
-static const struct hsm_key *hsm_key(struct hsm *hsm, const char *label, GError **error)
+static struct hsm_key *hsm_key(struct hsm *hsm, const char *label, GError **error)
 {
 	struct hsm_key *key = g_hash_table_lookup(hsm->keys, label);
 	PKCS11_KEY *keys, *chosen;
@@ -264,9 +261,9 @@ static const struct hsm_key *hsm_key(struct hsm *hsm, const char *label, GError 
 	if (!enumerate(hsm, &keys, &count, error) || (chosen = choose(hsm, keys, count, label, error)) == NULL)
 		return NULL;
 	key = g_new0(struct hsm_key, 1);
-	if (!key_halves(hsm, chosen, key, label, error)) {
+	if ((key->private_key = PKCS11_get_private_key(chosen)) == NULL) {
 		hsm_key_free(key);
-		return NULL;
+		return no_public_half(hsm, label, error);
 	}
 	g_hash_table_insert(hsm->keys, g_strdup(label), key);
 	return key;
@@ -281,8 +278,10 @@ EVP_PKEY *hsm_private_key(struct hsm *hsm, const char *label, GError **error)
 
 EVP_PKEY *hsm_public_key(struct hsm *hsm, const char *label, GError **error)
 {
-	const struct hsm_key *key = hsm_key(hsm, label, error);
+	struct hsm_key *key = hsm_key(hsm, label, error);
 
+	if (key != NULL && key->public_key == NULL && (key->public_key = software_copy(key->private_key)) == NULL)
+		no_public_half(hsm, label, error);
 	return key != NULL ? key->public_key : NULL;
 }
 
@@ -300,6 +299,8 @@ static GBytes *raw_sign(EVP_PKEY *key, const EVP_MD *md, const void *digest, siz
 	return ok ? g_bytes_new_take(g_steal_pointer(&signature), length) : NULL;
 }
 
+/* With the private key's object: libp11 puts the token under its private operations alone, so this stays in software
+ * with the public numbers that the token told. A copy by i2d and d2i would cost more than the check itself. */
 static gboolean verifies(EVP_PKEY *key, const EVP_MD *md, const void *digest, size_t size, GBytes *signature)
 {
 	gsize length;
@@ -331,7 +332,7 @@ GBytes *hsm_sign_digest(
 		p11_fail(hsm, "did not sign", error);
 		return NULL;
 	}
-	if (!verifies(key->public_key, md, digest, size, signature)) {
+	if (!verifies(key->private_key, md, digest, size, signature)) {
 		ERR_clear_error();
 		g_set_error(error, TAGSEAL_ERROR, TAGSEAL_ERROR_FAILED,
 		    "the signature that the token \"%s\" made does not verify with the public key of \"%s\": the key "

@@ -65,7 +65,7 @@ static gboolean set_user_pin(CK_FUNCTION_LIST *api, CK_SLOT_ID slot, char *pin, 
 static gboolean init_token(CK_FUNCTION_LIST *api, const char *token, char *pin, char *so_pin, GError **error)
 {
 	CK_UTF8CHAR label[32];
-	CK_SLOT_ID slot;
+	CK_SLOT_ID slot = 0;
 	CK_RV rv;
 
 	pad_label(label, token);

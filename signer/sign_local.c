@@ -169,7 +169,7 @@ static const EVP_MD *hash_of(const struct signing *s)
 
 static gboolean sign(struct signing *s, struct hsm *hsm, const char *label, GError **error)
 {
-	EVP_PKEY *key = hsm_public_key(hsm, label, error);
+	EVP_PKEY *key = hsm_private_key(hsm, label, error);
 	gsize size;
 	const void *data = g_bytes_get_data(s->to_be_signed, &size);
 
