@@ -147,6 +147,46 @@ static void an_authority_that_is_away_leaves_no_output(void **state)
 	    3, "p256", "--output out --timestamp http://127.0.0.1:1/ --timestamp-roots p256.pem data", "127.0.0.1");
 }
 
+/* Runs `command` while an authority answers at $TSA; its certificate is tsa.pem, a root by itself. */
+static void assert_run_with_authority(const char *command)
+{
+	g_autofree char *authority = support_program("dev-tsa");
+	g_autofree char *script = g_strdup_printf(
+	    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout tsa.key -out tsa.pem -days 9 "
+	    "-subj /CN=Stamps -addext extendedKeyUsage=critical,timeStamping -addext "
+	    "keyUsage=critical,digitalSignature "
+	    "-addext basicConstraints=critical,CA:FALSE 2>/dev/null || exit 90\n"
+	    "'%s' --certificate tsa.pem --key tsa.key >tsa.out 2>&1 & trap \"kill $!\" EXIT\n"
+	    "for i in $(seq 100); do grep -q listening tsa.out && break; sleep 0.05; done\n"
+	    "TSA=$(sed -n 's/^listening on //p' tsa.out)\n%s",
+	    authority, command);
+
+	assert_run(script);
+}
+
+static void a_stamp_goes_into_the_signature(void **state)
+{
+	g_autofree char *command = g_strdup_printf(
+	    "'%s' sign --module %s --token %s --pin-file pin --key rsa3072 --certificate rsa3072.pem --timestamp $TSA "
+	    "--timestamp-roots tsa.pem --json --output out in.exe | grep '\"timestamp\": \"20' && "
+	    "osslsigncode verify -CAfile rsa3072.pem -TSA-CAfile tsa.pem -in out | grep 'Timestamp.*ok\\|Timestamp "
+	    "Server'",
+	    tagseal, TEST_MODULE, TEST_TOKEN);
+
+	assert_run_with_authority(command);
+}
+
+static void a_stamp_under_another_root_is_refused(void **state)
+{
+	g_autofree char *command =
+	    g_strdup_printf("rm -f out; '%s' sign --module %s --token %s --pin-file pin --key rsa3072 --certificate "
+			    "rsa3072.pem --timestamp "
+			    "$TSA --timestamp-roots p256.pem --output out in.exe; test $? = 1 && test ! -e out",
+		tagseal, TEST_MODULE, TEST_TOKEN);
+
+	assert_run_with_authority(command);
+}
+
 static void an_output_that_was_there_is_replaced_only_by_a_whole_one(void **state)
 {
 	assert_run("echo precious >kept");
@@ -216,6 +256,8 @@ int main(void)
 		cmocka_unit_test(the_token_must_be_there_and_the_pin_right),
 		cmocka_unit_test(what_cannot_be_read_or_written_is_told),
 		cmocka_unit_test(an_authority_that_is_away_leaves_no_output),
+		cmocka_unit_test(a_stamp_goes_into_the_signature),
+		cmocka_unit_test(a_stamp_under_another_root_is_refused),
 		cmocka_unit_test(an_output_that_was_there_is_replaced_only_by_a_whole_one),
 		cmocka_unit_test(a_signed_program_stays_executable),
 	};
