@@ -20,6 +20,8 @@ struct audit_options {
 	 * gitops knows no artifact format. `files`: evidence name -> GBytes*. NULL: that part is "could not
 	 * find out". */
 	gboolean (*artifact)(const struct json *record, GHashTable *files, void *data, GError **error);
+	/* Has a signature of that format a place for a timestamp? Where it has none, none can be demanded. NULL: all have. */
+	gboolean (*stamped)(const char *format);
 };
 struct audit_result {
 	guint records, events, commits;

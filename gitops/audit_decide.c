@@ -208,11 +208,15 @@ static void check_signature(struct again *g, const char *name, const struct json
 {
 	const struct policy_rule *rule = g->source.rule;
 	const struct policy_key *key = policy_key(g->request.policy, rule->key);
+	const char *format = json_string(signature, "format");
+	gboolean (*stamped)(const char *) = g->a->options->stamped;
+	gboolean has_place = format == NULL || stamped == NULL || stamped(format);
 
 	if (g_strcmp0(json_string(signature, "key"), rule->key) != 0)
 		audit_bad(g->a, "%s was signed with the key %s, and the policy says %s", name,
 		    json_string(signature, "key"), rule->key);
-	if ((rule->timestamp || (key != NULL && key->require_timestamp)) && json_get(signature, "timestamp") == NULL)
+	if ((rule->timestamp || (key != NULL && key->require_timestamp)) && has_place &&
+	    json_get(signature, "timestamp") == NULL)
 		audit_bad(g->a, "%s has no timestamp, and the policy demands one", name);
 }
 

@@ -1,7 +1,8 @@
 /*
  * Each signature of a record has its number, counted from one over all artifacts; its evidence stands beside the record as
- * "N-FORMAT.p7s" (the CMS message), "N-FORMAT.tsq" and "N-FORMAT.tsr". Checked are: the message with the key of its certificate, that
- * this is the policy's certificate, the digest that the record gives, and the token over that very signature.
+ * "N-FORMAT.p7s" (the CMS message) or "N-FORMAT.asc" (OpenPGP), "N-FORMAT.tsq" and "N-FORMAT.tsr". Checked are: the signature with the
+ * policy's certificate or key, the digest that the record gives, and the token over that very signature. An OpenPGP signature is over the file and
+ * its own head together, so that this digest is the file's can be told only with the file at hand: `tagseal verify` does it.
  */
 #include "server/audit_artifact.h"
 
@@ -15,6 +16,8 @@
 #include "server/pins.h"
 #include "signer/certificate.h"
 #include "signer/cms.h"
+#include "signer/format.h"
+#include "signer/openpgp.h"
 #include "signer/timestamp.h"
 
 struct check {
@@ -178,7 +181,34 @@ static gboolean check_timestamp(const struct check *c, GBytes *signature, GError
 
 /* ---- all of a record ---- */
 
-static gboolean check_signature(const struct check *c, GError **error)
+static gboolean check_openpgp(const struct check *c, GError **error)
+{
+	GBytes *bytes = evidence(c, ".asc", error);
+	const struct policy_key *key = policy_key(c->policy, json_string(c->row, "key"));
+	GBytes *file = key != NULL ? key_file(c->policy, key, TRUE, NULL) : NULL;
+	const char *text = json_string(c->row, "digest"), *colon = text != NULL ? strchr(text, ':') : NULL;
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	size_t size = colon != NULL ? strlen(colon + 1) / 2 : 0;
+	autoptr(openpgp_signature) s = bytes != NULL ? openpgp_signature_read(bytes, error) : NULL;
+	g_autoptr(GPtrArray) keys = NULL;
+
+	if (s == NULL)
+		return FALSE;
+	if (file == NULL)
+		return refuse(c, "the policy has no OpenPGP certificate for its key", error);
+	if (size < SHA256_SIZE || size > sizeof(digest) || !hex_decode(colon + 1, digest, size))
+		return refuse(c, "the record gives no digest for it", error);
+	if ((keys = openpgp_keys_read(file, error)) == NULL)
+		return FALSE;
+	for (guint i = 0; i < keys->len; i++) {
+		const struct openpgp_key *of_policy = g_ptr_array_index(keys, i);
+		if (openpgp_signature_names(s, of_policy))
+			return openpgp_signature_verify(s, of_policy, digest, size, error);
+	}
+	return refuse(c, "it was made with another key than the policy's", error);
+}
+
+static gboolean check_cms(const struct check *c, GError **error)
 {
 	autoptr(cms) cms = read_signature(c, error);
 	const struct cms_signer *signer;
@@ -187,6 +217,18 @@ static gboolean check_signature(const struct check *c, GError **error)
 		return FALSE;
 	signer = cms->signers->pdata[0];
 	return json_get(c->row, "timestamp") == NULL || check_timestamp(c, signer->signature, error);
+}
+
+static gboolean check_signature(const struct check *c, GError **error)
+{
+	return g_strcmp0(json_string(c->row, "format"), "openpgp") == 0 ? check_openpgp(c, error) : check_cms(c, error);
+}
+
+gboolean audit_stamped(const char *name)
+{
+	const struct format *format = format_named(name);
+
+	return format == NULL || format->stamped;
 }
 
 static struct policy *policy_of(GHashTable *files, GError **error)

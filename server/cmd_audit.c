@@ -94,9 +94,11 @@ int cmd_audit(int argc, char **argv)
 		.min = 1,
 		.max = 1,
 	};
-	struct audit_options options = {
-		.finding = on_finding, .progress = on_progress, .artifact = audit_artifact, .data = &findings
-	};
+	struct audit_options options = { .finding = on_finding,
+		.progress = on_progress,
+		.artifact = audit_artifact,
+		.stamped = audit_stamped,
+		.data = &findings };
 	struct audit_result result;
 	g_autoptr(GError) error = NULL;
 	int status;

@@ -6,6 +6,7 @@
 #include "gitops/base/bytes.h"
 #include "gitops/base/error.h"
 #include "gitops/object.h"
+#include "gitops/policy_history.h"
 #include "gitops/record.h"
 #include "server/names.h"
 #include "server/pins.h"
@@ -387,11 +388,9 @@ static gboolean add_evidence(const struct decide *d, struct message *answer, GEr
 
 static gboolean add_policy(const struct decide *d, struct message *answer, GError **error)
 {
-	g_autofree char *mirror = mirror_path_policy(d->g->role->config);
-	g_autoptr(GHashTable) files = policy_files_from_commit(mirror, d->g->commit, error);
-	g_autoptr(GBytes) evidence = files != NULL ? policy_evidence_write(d->g->commit, files) : NULL;
-
-	return evidence != NULL && message_add_bytes(answer, "policy.json", evidence, error);
+	return gitops_policy_evidence(d->g, error) &&
+	       message_add_bytes(answer, "policy.json", d->g->policy_json, error) &&
+	       message_add_bytes(answer, POLICY_HISTORY, d->g->policy_history, error);
 }
 
 /* Ids that engine has not seen yet: they were first seen now. The rest of a flood is told the next time. */

@@ -1,5 +1,7 @@
 #include "server/gitops_role.h"
 
+#include "gitops/policy_history.h"
+#include "gitops/record.h"
 #include "server/mirror_lock.h"
 #include "server/names.h"
 #include "server/policy_follow.h"
@@ -20,6 +22,10 @@ static gboolean follow(struct gitops *g, const char *path, const char *branch, G
 		return FALSE;
 	}
 	g_clear_pointer(&g->policy, policy_unref);
+	if (g_strcmp0(g->commit, chain.commit) != 0) {
+		g_clear_pointer(&g->policy_json, g_bytes_unref);
+		g_clear_pointer(&g->policy_history, g_bytes_unref);
+	}
 	g_free(g->commit);
 	g_free(g->tip);
 	g->policy = policy_ref(chain.policy);
@@ -40,4 +46,18 @@ gboolean gitops_policy(struct gitops *g, gboolean fetch, GError **error)
 
 	return lock >= 0 && (!fetch || mirror_fetch(path, config->policy_url, sources, &g->limits, &refs, error)) &&
 	       follow(g, path, branch, error);
+}
+
+gboolean gitops_policy_evidence(struct gitops *g, GError **error)
+{
+	g_autofree char *mirror = mirror_path_policy(g->role->config);
+	g_autoptr(GHashTable) files = NULL;
+
+	if (g->policy_history != NULL)
+		return TRUE;
+	if (g->policy_json == NULL && (files = policy_files_from_commit(mirror, g->commit, error)) != NULL)
+		g->policy_json = policy_evidence_write(g->commit, files);
+	if (g->policy_json != NULL)
+		g->policy_history = policy_history_write(mirror, g->role->config->policy_root, g->commit, error);
+	return g->policy_history != NULL;
 }

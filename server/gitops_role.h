@@ -13,10 +13,14 @@ struct gitops {
 	char *password;
 	char *commit, *tip; /* of the policy; NULL before the first look */
 	struct policy *policy;
+	GBytes *policy_json, *policy_history; /* evidence of that commit, made when first asked for */
 };
 
 /* gitops_policy.c: fetches if asked to, and follows the policy to its newest commit in force. */
 gboolean gitops_policy(struct gitops *g, gboolean fetch, GError **error);
+
+/* The policy in force as evidence: its files, and its history from the root. Borrowed until the next gitops_policy(). */
+gboolean gitops_policy_evidence(struct gitops *g, GError **error);
 
 /* gitops_source.c: a project's source and, where it has one of its own, its repository of approvals. */
 struct gitops_source {

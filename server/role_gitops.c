@@ -24,6 +24,8 @@ int role_gitops(struct role_context *role)
 	role_greet(role);
 	status = role_serve(role, verbs);
 	g_clear_pointer(&g.policy, policy_unref);
+	g_clear_pointer(&g.policy_json, g_bytes_unref);
+	g_clear_pointer(&g.policy_history, g_bytes_unref);
 	g_free(g.commit);
 	g_free(g.tip);
 	mirror_password_free(g.password);
