@@ -122,10 +122,9 @@ void engine_greeted(struct role_context *role, struct peer *from, struct message
 	    "the process %s ended while it worked on this", role_name(from->role));
 	g_autoptr(GPtrArray) lost = g_ptr_array_new();
 
-	(void)hello;
 	if (from->role == ROLE_JUDGE)
 		engine->judge_since = time_now_ms();
-	for (guint i = 0; i < engine->asked->len;)
+	for (guint i = 0; message_is_again(hello) && i < engine->asked->len;)
 		if (((struct question *)g_ptr_array_index(engine->asked, i))->peer == from)
 			g_ptr_array_add(lost, g_ptr_array_remove_index(engine->asked, i));
 		else

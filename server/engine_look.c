@@ -5,6 +5,8 @@
 #include "gitops/base/error.h"
 #include "server/engine.h"
 
+static const struct timeval retry = { 5, 0 };
+
 static void project_free(gpointer data)
 {
 	struct project *project = data;
@@ -185,6 +187,13 @@ static void take_look(struct engine *engine, const struct json *look)
 	keep_projects(engine);
 }
 
+static void look_again(evutil_socket_t fd, short what, void *data)
+{
+	(void)fd;
+	(void)what;
+	engine_look(data, NULL);
+}
+
 static void looked(struct engine *engine, struct release *none, struct message *answer, const GError *error, gpointer data)
 {
 	g_autofree char *project = data;
@@ -198,6 +207,7 @@ static void looked(struct engine *engine, struct release *none, struct message *
 	if (look == NULL) {
 		log_event("warning", "event=look project=%s %s", project != NULL ? project : "*",
 		    error != NULL ? error->message : broken->message);
+		event_base_once(engine->base, -1, EV_TIMEOUT, look_again, engine, &retry);
 	} else {
 		const char *policy = json_string(answer->body, "policy");
 		if (policy != NULL && g_strcmp0(policy, engine->policy) != 0) {

@@ -229,6 +229,11 @@ gboolean message_outcome(const struct message *answer, GError **error)
 	return FALSE;
 }
 
+gboolean message_is_again(const struct message *m)
+{
+	return m->kind == MSG_HELLO && json_boolean(m->body, "again", TRUE);
+}
+
 static GBytes *message_encode(const struct message *m)
 {
 	autoptr(json) envelope = json_object_new();

@@ -33,7 +33,8 @@ const char *role_name(enum role role);
 gboolean role_parse(const char *name, enum role *role);
 
 enum message_kind {
-	MSG_HELLO, /* any -> any: I have just started */
+	/* any -> any: I have just started. {again: boolean}: another process was here before me, and what it was asked is lost */
+	MSG_HELLO,
 
 	/* listen -> engine -> listen. body: {host, delivery, body_sha256, project, ref, old, new} of an authenticated delivery; `project` is what the host
 	 * calls it (full name or clone URL): a hint only. Answer when durable: {status: HTTP status, release: ULID or absent, text} */
@@ -155,6 +156,9 @@ GBytes *message_bytes(const struct message *m, const char *name, size_t max, GEr
 struct message *message_answer(const struct message *request, enum message_kind kind, const GError *error);
 /* The outcome of an answer as an error: TRUE if "ok", else error set with the reason and the matching code. */
 gboolean message_outcome(const struct message *answer, GError **error);
+
+/* A greeting of a process that took another one's place? */
+gboolean message_is_again(const struct message *m);
 
 /* Blocking. UNAVAILABLE when the other end is closed. */
 gboolean message_send(int fd, const struct message *m, GError **error);

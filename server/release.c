@@ -43,7 +43,6 @@ struct release *release_load(struct engine *engine, const struct store_release *
 	release->record = json_copy(json_get(row->state, "record"));
 	release->work = json_copy(json_get(row->state, "work"));
 	release->reason = g_strdup(json_string(row->state, "reason"));
-	release->attempts = json_integer(row->state, "attempts", 0);
 	release->next_ms = json_integer(row->state, "next", 0);
 	release->began_ms = json_integer(row->state, "began", row->created_ms);
 	release->status = STATUS_WAITING;

@@ -46,6 +46,7 @@ void role_greet(struct role_context *role)
 {
 	autoptr(message) hello = message_new(MSG_HELLO, 0);
 
+	json_set_boolean(hello->body, "again", role->again);
 	for (guint i = 0; i < role->peer_count; i++)
 		role_answer(role, &role->peers[i], hello);
 }
@@ -79,7 +80,7 @@ static void dispatch(struct role_context *role, struct peer *from, struct messag
 
 	if (verb != NULL)
 		verb->handle(role, from, m);
-	else if (m->kind != MSG_HELLO)
+	else if (m->kind != MSG_HELLO && m->number > from->last_number) /* else it answers what was given up */
 		role_end(role, from, "it sent a message that is not taken here");
 }
 
@@ -128,7 +129,7 @@ struct message *role_call(struct role_context *role, struct peer *to, struct mes
 			    "%s did not answer within %" G_GINT64_FORMAT " ms", role_name(to->role), deadline_ms);
 			return NULL;
 		}
-		if ((m = receive(role, to)) == NULL || m->kind == MSG_HELLO) {
+		if ((m = receive(role, to)) == NULL || message_is_again(m)) {
 			g_set_error(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNAVAILABLE,
 			    "%s ended while it was asked; it is started again", role_name(to->role));
 			if (m != NULL)

@@ -24,6 +24,7 @@ struct peer {
 struct role_context {
 	enum role self;
 	guint index;
+	gboolean again; /* another process of this role was here before: what it was asked is lost */
 	const struct config *config;
 	struct peer *peers;
 	guint peer_count;

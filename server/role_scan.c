@@ -93,14 +93,17 @@ static const struct role_verb verbs[] = {
 };
 
 /* In the child: only its own channels stay open. */
-static void G_GNUC_NORETURN become_worker(const struct role_context *zygote, guint index, struct scan *scan)
+static void G_GNUC_NORETURN become_worker(
+    const struct role_context *zygote, guint index, gboolean again, struct scan *scan)
 {
-	struct role_context role = { ROLE_SCAN, index, zygote->config, g_new0(struct peer, zygote->peer_count), 0, NULL,
-		scan };
+	struct role_context role = {
+		.self = ROLE_SCAN, .index = index, .again = again, .config = zygote->config, .data = scan
+	};
 	g_autofree char *name = g_strdup_printf("scan.%u", index);
 	sigset_t child;
 	int status;
 
+	role.peers = g_new0(struct peer, zygote->peer_count);
 	for (guint i = 0; i < zygote->peer_count; i++)
 		if (zygote->peers[i].own == index)
 			role.peers[role.peer_count++] = zygote->peers[i];
@@ -117,12 +120,12 @@ static void G_GNUC_NORETURN become_worker(const struct role_context *zygote, gui
 	_exit(status);
 }
 
-static pid_t start_worker(const struct role_context *zygote, guint index, struct scan *scan)
+static pid_t start_worker(const struct role_context *zygote, guint index, gboolean again, struct scan *scan)
 {
 	pid_t pid = fork();
 
 	if (pid == 0)
-		become_worker(zygote, index, scan);
+		become_worker(zygote, index, again, scan);
 	if (pid < 0)
 		log_event("err", "event=fork %s", g_strerror(errno));
 	return pid;
@@ -187,7 +190,7 @@ int role_scan(struct role_context *zygote)
 
 		for (guint i = 0; i < count; i++)
 			if (workers[i] <= 0)
-				workers[i] = start_worker(zygote, i, &scan);
+				workers[i] = start_worker(zygote, i, zygote->again || workers[i] < 0, &scan);
 		signo = sigtimedwait(&signals, NULL, &wait);
 		if (signo == SIGTERM || (signo < 0 && errno == EAGAIN && worth_a_new_zygote(&scan))) {
 			drain(workers, count);
@@ -197,7 +200,7 @@ int role_scan(struct role_context *zygote)
 			for (guint i = 0; i < count; i++)
 				if (workers[i] == pid) {
 					log_event("warning", "worker=%u ended, it is started again", i);
-					workers[i] = 0;
+					workers[i] = -1;
 				}
 	}
 }

@@ -95,6 +95,8 @@ static void G_GNUC_NORETURN become(const struct supervisor *s, const struct unit
 	g_ptr_array_add(argv, g_strdup("tagseald"));
 	g_ptr_array_add(argv, g_strdup_printf("--role=%s", role_name(unit->role)));
 	g_ptr_array_add(argv, g_strdup_printf("--index=%u", unit->first));
+	if (unit->started > 0)
+		g_ptr_array_add(argv, g_strdup("--again"));
 	g_ptr_array_add(argv, g_strdup_printf("--config-fd=%d", s->config_fd));
 	g_ptr_array_add(argv, g_strdup_printf("--config-name=%s", s->config_name));
 	fcntl(s->config_fd, F_SETFD, 0);
@@ -304,9 +306,11 @@ int role_main(int argc, char **argv)
 	g_autofree char *name = NULL, *config_name = NULL;
 	g_auto(GStrv) peers = NULL;
 	int index = 0, config_fd = -1;
+	gboolean again = FALSE;
 	const GOptionEntry entries[] = {
 		{ "role", 0, 0, G_OPTION_ARG_STRING, &name, NULL, NULL },
 		{ "index", 0, 0, G_OPTION_ARG_INT, &index, NULL, NULL },
+		{ "again", 0, 0, G_OPTION_ARG_NONE, &again, NULL, NULL },
 		{ "config-fd", 0, 0, G_OPTION_ARG_INT, &config_fd, NULL, NULL },
 		{ "config-name", 0, 0, G_OPTION_ARG_FILENAME, &config_name, NULL, NULL },
 		{ "peer", 0, 0, G_OPTION_ARG_STRING_ARRAY, &peers, NULL, NULL },
@@ -334,6 +338,7 @@ int role_main(int argc, char **argv)
 	}
 	close(config_fd);
 	role.index = index;
+	role.again = again;
 	role.config = config;
 	role.peer_count = g_strv_length(peers);
 	role.peers = g_new0(struct peer, role.peer_count);
