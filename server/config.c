@@ -153,8 +153,6 @@ static const struct toml_field ledger_fields[] = {
 	    .help = "Label of that key: it signs commits and nothing else" },
 	{ "principal", TOML_T_STRING, AT(ledger_principal), .dflt = "\"ledger@tagseal\"",
 	    .help = "Its name in allowed_signers" },
-	{ "batch", TOML_T_DURATION, AT(ledger_batch), .dflt = "\"0s\"", .min = 0, .max = 10000,
-	    .help = "How long records are gathered for one commit; what is ready meanwhile always shares one" },
 };
 
 #define REMOTE(member) offsetof(struct config_remote, member)

@@ -71,7 +71,6 @@ struct config {
 	int64_t sign_deadline; /* watchdog over one use of the token, ms */
 
 	char *ledger_token, *ledger_key, *ledger_principal, *ledger_repository;
-	int64_t ledger_batch; /* how long records are gathered for one commit, ms */
 
 	char *publish_folder; /* "" for none */
 

@@ -118,7 +118,9 @@ void engine_answered(struct role_context *role, struct peer *from, struct messag
 void engine_greeted(struct role_context *role, struct peer *from, struct message *hello)
 {
 	struct engine *engine = role->data;
-	g_autoptr(GError) error = g_error_new(TAGSEAL_ERROR, TAGSEAL_ERROR_UNAVAILABLE,
+	/* scan and seal die on what they parse: the same input is not tried for ever. The others are just away. */
+	gboolean on_input = from->role == ROLE_SCAN || from->role == ROLE_SEAL;
+	g_autoptr(GError) error = g_error_new(TAGSEAL_ERROR, on_input ? TAGSEAL_ERROR_UNKNOWN : TAGSEAL_ERROR_UNAVAILABLE,
 	    "the process %s ended while it worked on this", role_name(from->role));
 	g_autoptr(GPtrArray) lost = g_ptr_array_new();
 

@@ -143,21 +143,25 @@ static int64_t delay_ms(int64_t attempts)
 	return most / 2 + g_random_int_range(0, (gint32)(most / 2) + 1);
 }
 
+/* How long is long enough depends on the gate: a build may take hours, a file that a worker dies on is not tried for ever. */
+static gboolean tried_enough(const struct engine *engine, const struct release *release, const GError *error)
+{
+	if (release->gate == GATE_FETCH && g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNAVAILABLE))
+		return time_now_ms() - release->began_ms > engine->role->config->wait_for_artifact;
+	if (g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNKNOWN))
+		return release->attempts >= MOST_ATTEMPTS_ON_INPUT;
+	return release->attempts >= MOST_ATTEMPTS;
+}
+
 void gate_error(struct engine *engine, struct release *release, const GError *error)
 {
-	gboolean input = g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNKNOWN) ||
-			 (release->gate >= GATE_STRUCTURE && release->gate <= GATE_SCAN);
-	int64_t most = input ? MOST_ATTEMPTS_ON_INPUT : MOST_ATTEMPTS;
-
-	if (g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_REFUSED)) {
+	release->attempts++;
+	if (g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_REFUSED))
 		gate_end(engine, release, "rejected", error->message);
-		return;
-	}
-	if (g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_FAILED) || ++release->attempts >= most) {
+	else if (g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_FAILED) || tried_enough(engine, release, error))
 		gate_end(engine, release, "failed", error->message);
-		return;
-	}
-	gate_wait(engine, release, error->message, time_now_ms() + delay_ms(release->attempts));
+	else
+		gate_wait(engine, release, error->message, time_now_ms() + delay_ms(release->attempts));
 }
 
 void gate_end(struct engine *engine, struct release *release, const char *outcome, const char *reason)
@@ -166,7 +170,7 @@ void gate_end(struct engine *engine, struct release *release, const char *outcom
 		gate_wait(engine, release, reason, time_now_ms() + LAST_DELAY_MS);
 		return;
 	}
-	record_gate(release->record, release->gate, outcome, release->began_ms, time_now_ms(), release->attempts + 1);
+	record_gate(release->record, release->gate, outcome, release->began_ms, time_now_ms(), MAX(release->attempts, 1));
 	record_end(release->record, outcome, release->gate, reason);
 	log_event("notice", "release=%s gate=%s outcome=%s reason=\"%s\"", release->id, gate_name(release->gate),
 	    outcome, reason);
