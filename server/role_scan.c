@@ -92,6 +92,22 @@ static const struct role_verb verbs[] = {
 	{ MSG_COUNT, NULL },
 };
 
+static void own_folder(const struct role_context *zygote, guint index, struct scan *scan)
+{
+	g_autofree char *name = g_strdup_printf("temp/scan/%u", index);
+	g_autofree char *folder = config_path(zygote->config, name);
+
+	if (scan->scanner == NULL)
+		return;
+	if (g_mkdir_with_parents(folder, 0700) < 0)
+		g_set_error(&scan->away, TAGSEAL_ERROR, TAGSEAL_ERROR_UNAVAILABLE, "the folder %s cannot be made: %s",
+		    folder, g_strerror(errno));
+	else if (scanner_move(scan->scanner, folder, &scan->away))
+		return;
+	log_event("err", "%s", scan->away->message);
+	g_clear_pointer(&scan->scanner, scanner_free);
+}
+
 /* In the child: only its own channels stay open. */
 static void G_GNUC_NORETURN become_worker(
     const struct role_context *zygote, guint index, gboolean again, struct scan *scan)
@@ -115,6 +131,7 @@ static void G_GNUC_NORETURN become_worker(
 	terminable(SIG_UNBLOCK);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	log_role(name);
+	own_folder(zygote, index, scan);
 	role_greet(&role);
 	status = role_serve(&role, verbs);
 	_exit(status);

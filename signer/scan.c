@@ -99,6 +99,12 @@ static gboolean library_ready(GError **error)
 	return ready || unknown(error, "the malware scanner cannot be started: %s", cl_strerror(code));
 }
 
+gboolean scanner_move(struct scanner *scanner, const char *temp, GError **error)
+{
+	return cl_engine_set_str(scanner->engine, CL_ENGINE_TMPDIR, temp) == CL_SUCCESS ||
+	       unknown(error, "the malware scanner refuses the temporary folder %s", temp);
+}
+
 static gboolean set_limits(struct scanner *s, GError **error)
 {
 	const struct scan_options *o = &s->options;
@@ -117,10 +123,8 @@ static gboolean set_limits(struct scanner *s, GError **error)
 	for (guint i = 0; i < G_N_ELEMENTS(numbers); i++)
 		if (cl_engine_set_num(s->engine, numbers[i].field, numbers[i].value) != CL_SUCCESS)
 			return unknown(error, "the malware scanner refuses a limit of %lld", numbers[i].value);
-	if (cl_engine_set_str(s->engine, CL_ENGINE_TMPDIR, s->temp) != CL_SUCCESS)
-		return unknown(error, "the malware scanner refuses the temporary folder %s", s->temp);
 	cl_engine_set_clcb_file_inspection(s->engine, on_layer);
-	return TRUE;
+	return scanner_move(s, s->temp, error);
 }
 
 /* The newest file's time, or that of the official daily database, which has it in its head. */

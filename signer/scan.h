@@ -23,6 +23,9 @@ struct scanner;
 struct scanner *scanner_open(const struct scan_options *options, GError **error);
 void scanner_free(struct scanner *scanner);
 DEFINE_CLEANUP(scanner, scanner_free)
+/* After fork(): temporary files go into this folder from now on. Forks draw the same "random" names for them, and where two
+ * scan at once, the second one would find its name taken and tell of a fault. */
+gboolean scanner_move(struct scanner *scanner, const char *temp, GError **error);
 /* The record's "scan" without "verdict": engine, database_version, database_time, signatures. Caller unrefs.
  */
 struct json *scanner_facts(const struct scanner *scanner);

@@ -234,11 +234,30 @@ static void the_command_says_clean_infected_and_not_known(void **state)
 	assert_int_equal(unknown->status, 3);
 }
 
+static void a_scanner_that_moved_works_in_its_new_folder_only(void **state)
+{
+	g_autofree char *old = support_folder("old"), *new = support_folder("new");
+	struct scan_options o = options();
+	g_autoptr(GError) error = NULL;
+	autoptr(scanner) scanner = NULL;
+
+	(void)state;
+	o.temp = old;
+	assert_ok(scanner = scanner_open(&o, &error), error);
+	assert_ok(scanner_move(scanner, new, &error), error);
+	assert_int_equal(rmdir(old), 0);
+	assert_ok(scan_bytes(scanner, "hello\n", 6, NULL, &error), error);
+	assert_int_equal(rmdir(new), 0);
+	assert_false(scan_bytes(scanner, "hello\n", 6, NULL, &error));
+	assert_contains(error->message, "temporary directory");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_harmless_file_is_clean_and_the_report_says_with_what),
 		cmocka_unit_test(malware_is_refused_by_its_name),
+		cmocka_unit_test(a_scanner_that_moved_works_in_its_new_folder_only),
 		cmocka_unit_test(malware_in_a_zip_is_found),
 		cmocka_unit_test(an_encrypted_member_is_not_clean),
 		cmocka_unit_test(a_zip_member_over_the_limit_is_not_clean),
