@@ -38,6 +38,7 @@ struct release {
 	guint pending; /* questions that are out */
 	GError *first_error; /* of the answers so far */
 	gboolean wanted; /* a hint came while questions were out: run again */
+	gboolean looked; /* its source was fetched just now: gitops need not do it again */
 	struct event *timer;
 	struct message *decided; /* the newest answer of gitops, between source and approval */
 };

@@ -136,6 +136,7 @@ static void take_tag(struct engine *engine, const char *project, const struct js
 		return;
 	}
 	release = release_new(engine, project, tag, id);
+	release->looked = TRUE;
 	release_save(engine, release, TRUE);
 	log_event("info", "release=%s project=%s tag=%s event=found", release->id, project, tag);
 	gate_enter(engine, release, GATE_SOURCE);
@@ -148,9 +149,10 @@ static void wake_waiting(struct engine *engine, const char *project)
 
 	for (GList *one = all; one != NULL; one = one->next) {
 		struct release *release = one->data;
-		if (g_str_equal(release->project, project) && release->status == STATUS_WAITING &&
-		    (release->gate == GATE_SOURCE || release->gate == GATE_APPROVAL))
-			gate_wake(engine, release);
+		if (!g_str_equal(release->project, project) || release->gate > GATE_APPROVAL)
+			continue;
+		release->looked = TRUE;
+		gate_wake(engine, release);
 	}
 }
 
@@ -210,6 +212,8 @@ static void looked(struct engine *engine, struct release *none, struct message *
 		event_base_once(engine->base, -1, EV_TIMEOUT, look_again, engine, &retry);
 	} else {
 		const char *policy = json_string(answer->body, "policy");
+		if (project == NULL)
+			forget_hint(engine, "*");
 		if (policy != NULL && g_strcmp0(policy, engine->policy) != 0) {
 			struct json *extra = json_object_new();
 			json_set_string(extra, "policy", policy);

@@ -130,7 +130,9 @@ void gate_wait(struct engine *engine, struct release *release, const char *reaso
 	release->status = STATUS_WAITING;
 	release->next_ms = next_ms;
 	release_save(engine, release, FALSE);
-	if (next_ms > 0)
+	if (release->wanted)
+		run_in(release, 0); /* what it waits for may have come while the answer was on its way */
+	else if (next_ms > 0)
 		run_in(release, MAX(next_ms - time_now_ms(), 50));
 }
 

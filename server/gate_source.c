@@ -210,5 +210,8 @@ static void decided(
 
 void gate_source_run(struct engine *engine, struct release *release)
 {
-	gate_decide(engine, release, TRUE, decided);
+	gboolean fetch = !release->looked;
+
+	release->looked = FALSE;
+	gate_decide(engine, release, fetch, decided);
 }

@@ -82,6 +82,7 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS seen (project TEXT NOT NULL, object TEXT NOT NULL, time INTEGER NOT NULL, PRIMARY KEY "
     "(project, object))"
     " WITHOUT ROWID;"
+    "DELETE FROM delivery WHERE time < (strftime('%s', 'now') - 30 * 86400) * 1000;" /* hosts do not redeliver what is older */
     "CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;";
 
 struct store {
