@@ -26,6 +26,8 @@ struct verdicts;
 struct verdicts *verdicts_new(guint max);
 void verdicts_free(struct verdicts *v);
 void verdicts_put(struct verdicts *v, const char *key, struct json *value); /* takes value over */
+/* For what is the same whoever tells it: the first word stays, and is marked by "contradicted" once another one differs. Takes value over. */
+void verdicts_agree(struct verdicts *v, const char *key, struct json *value);
 const struct json *verdicts_get(const struct verdicts *v, const char *key); /* NULL: none */
 /* The key under which a format digest is kept. Caller frees. */
 char *verdicts_digest_key(const char *blob, const char *format, const char *hash);
@@ -59,6 +61,9 @@ gboolean judge_decide(const struct judge_request *r, const struct judge_policy *
     struct judge_decision *d, GError **error);
 /* Blob, certificates and scan verdict are those that the decision demands. */
 gboolean judge_check_blob(const struct judge_request *r, const struct judge_decision *d, GError **error);
+/* The same of bytes that were read already; `digest` is their SHA-256. The descriptor is engine's, and a second read may find another file. */
+gboolean judge_check_content(
+    const struct judge_request *r, const struct judge_decision *d, const char *digest, GError **error);
 gboolean judge_check_certificates(
     const struct judge_request *r, const struct judge_decision *d, const struct policy *policy, GError **error);
 gboolean judge_check_scan(const struct judge_request *r, const struct judge_decision *d, const struct verdicts *scans,
@@ -72,6 +77,7 @@ void judge_keys_forget(struct judge_keys *keys, guint index); /* that sign proce
 struct judge_use {
 	const char *token; /* name in the configuration */
 	int64_t number; /* 0: the key was not used */
+	char *digest; /* SHA-256 of what was to be signed, once sign was asked */
 	GBytes *signature;
 };
 /* Has `to_be_signed` signed, and checks the signature with `public_key`. On failure use->number says whether the use was counted. */

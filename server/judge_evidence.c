@@ -108,12 +108,12 @@ gboolean judge_decide(const struct judge_request *r, const struct judge_policy *
 	return check_key(r, policy->policy, d, error) && find_artifact(r, d, error);
 }
 
-gboolean judge_check_blob(const struct judge_request *r, const struct judge_decision *d, GError **error)
+gboolean judge_check_content(
+    const struct judge_request *r, const struct judge_decision *d, const char *digest, GError **error)
 {
-	g_autofree char *digest = sha256_text_fd(r->blob_fd, NULL, error);
 	const char *pinned, *by;
 
-	if (digest == NULL || !pin_of(d->rule, &d->source, &d->approval, r->artifact, &pinned, &by, error))
+	if (!pin_of(d->rule, &d->source, &d->approval, r->artifact, &pinned, &by, error))
 		return FALSE;
 	if (!g_str_equal(digest, r->blob))
 		error_refused(error, "the blob that was handed over is %s, the release names %s", digest, r->blob);
@@ -124,6 +124,13 @@ gboolean judge_check_blob(const struct judge_request *r, const struct judge_deci
 	else
 		return TRUE;
 	return FALSE;
+}
+
+gboolean judge_check_blob(const struct judge_request *r, const struct judge_decision *d, GError **error)
+{
+	g_autofree char *digest = sha256_text_fd(r->blob_fd, NULL, error);
+
+	return digest != NULL && judge_check_content(r, d, digest, error);
 }
 
 /* Byte for byte the file of the policy: no certificate of anybody's choosing gets into a signature. */

@@ -196,10 +196,11 @@ gboolean judge_use_key(struct role_context *role, struct judge_keys *keys, const
 		return FALSE;
 	index = sign->index;
 	use->token = index < role->config->token_count ? role->config->tokens[index].name : "?";
+	use->digest = sha256_text_bytes(to_be_signed);
+	/* Its last number rises, whatever comes of the use: what is kept of the key's budget must not lag behind. */
+	judge_keys_forget(keys, index);
 	if (!ask_use(role, sign, r, d->key->label, public_key, to_be_signed, use, error))
 		return FALSE;
-	/* Its last number rose: what is kept of the key's budget must not lag behind. */
-	judge_keys_forget(keys, index);
 	if (r->format->prehashed ? verify_digest(public_key, md_of(r->hash), to_be_signed, use->signature)
 				 : verify_data(public_key, md_of(r->hash), to_be_signed, use->signature))
 		return TRUE;

@@ -42,6 +42,20 @@ void verdicts_put(struct verdicts *v, const char *key, struct json *value)
 		g_hash_table_remove(v->by_key, g_queue_pop_head(v->order));
 }
 
+void verdicts_agree(struct verdicts *v, const char *key, struct json *value)
+{
+	struct json *first = g_hash_table_lookup(v->by_key, key);
+	g_autoptr(GBytes) was = first != NULL ? json_canonical(first) : NULL, is = json_canonical(value);
+
+	if (first == NULL) {
+		verdicts_put(v, key, value);
+		return;
+	}
+	if (!g_bytes_equal(was, is))
+		json_set_boolean(first, "contradicted", TRUE);
+	json_unref(value);
+}
+
 const struct json *verdicts_get(const struct verdicts *v, const char *key)
 {
 	return g_hash_table_lookup(v->by_key, key);

@@ -93,7 +93,7 @@ enum message_kind {
 
 	/* engine -> judge -> engine. {id, project, tag, tag_object, tag_first_seen, first_object, artifact: name, blob: sha256, key, format, hash, time,
 	 * description, url, now} + files "blob", "certificates" and evidence "tag", "approval-N", "seen.json"
-	 * {outcome, reason, use: {token, key, number}} + file "signature" */
+	 * {outcome, reason, use: {token, key, number, digest}} (also when the use came to nothing) + file "signature" */
 	MSG_JUDGE,
 	MSG_JUDGED,
 	/* {authority: index, sent, received} + files "signature", "query", "response"; {outcome, reason, facts: {time, serial, policy, authority}} + file "token" */

@@ -52,7 +52,7 @@ static void take_digest(struct role_context *role, struct peer *from, struct mes
 
 	if (blob != NULL && is_sha256_text(blob) && format != NULL && hash != NULL && strlen(format) + strlen(hash) < 64) {
 		g_autofree char *key = verdicts_digest_key(blob, format, hash);
-		verdicts_put(judge->digests, key, json_ref(m->body));
+		verdicts_agree(judge->digests, key, json_copy(m->body));
 	} else {
 		log_event("warning", "peer=seal.%u told a digest without blob, format or hash: not taken", from->index);
 	}
@@ -73,6 +73,13 @@ static gboolean digest_seen(
 		    r->format->name);
 		return FALSE;
 	}
+	/* A worker that was taken over while it read one file might speak of another; an honest one, asked as well, gives it away. */
+	if (json_boolean(seen, "contradicted", FALSE)) {
+		error_refused(
+		    error, "the workers of seal told different digests of %s: one of them lies, and nothing is signed by their word",
+		    r->artifact);
+		return FALSE;
+	}
 	digest->size = value != NULL ? strlen(value) / 2 : 0;
 	if (digest->size == 0 || digest->size > sizeof(digest->value) || !hex_decode(value, digest->value, digest->size) ||
 	    !json_require_integer(seen, "size", 0, INT64_C(1) << 52, &size, "digest-seen", NULL)) {
@@ -85,10 +92,23 @@ static gboolean digest_seen(
 	return TRUE;
 }
 
-static gboolean find_digest(const struct judge *judge, const struct judge_request *r, const struct format_parameters *p,
-    struct format_digest *digest, GError **error)
+/* The blob as it was when its digest was made: of linear formats both come out of one read. */
+static gboolean digest_linear(const struct judge_request *r, const struct judge_decision *d,
+    const struct format_parameters *p, struct format_digest *digest, GError **error)
 {
-	if (r->format->linear ? !r->format->digest(r->blob_fd, p, digest, error) : !digest_seen(judge, r, digest, error))
+	g_autofree char *hex = NULL, *content = NULL;
+
+	if (!r->format->digest(r->blob_fd, p, digest, error))
+		return FALSE;
+	hex = hex_encode(digest->content, sizeof(digest->content));
+	content = g_strconcat("sha256:", hex, NULL);
+	return judge_check_content(r, d, content, error);
+}
+
+static gboolean find_digest(const struct judge *judge, const struct judge_request *r, const struct judge_decision *d,
+    const struct format_parameters *p, struct format_digest *digest, GError **error)
+{
+	if (r->format->linear ? !digest_linear(r, d, p, digest, error) : !digest_seen(judge, r, digest, error))
 		return FALSE;
 	if (!digest->was_signed)
 		return TRUE;
@@ -141,7 +161,7 @@ static gboolean sign_decided(struct role_context *role, const struct judge_reque
 	struct format_digest digest = { NULL };
 	EVP_PKEY *key = public_key_of(r, error);
 	g_autoptr(GBytes) to_be_signed = NULL;
-	gboolean ok = key != NULL && find_digest(judge, r, &p, &digest, error) &&
+	gboolean ok = key != NULL && find_digest(judge, r, d, &p, &digest, error) &&
 		      (to_be_signed = r->format->to_be_signed(&digest, &p, error)) != NULL &&
 		      judge_use_key(role, judge->keys, r, d, key, to_be_signed, use, error);
 
@@ -156,7 +176,8 @@ static gboolean judge_release(struct role_context *role, struct judge_request *r
 	struct judge_decision d = { 0 };
 	int64_t now = time_now_ms();
 	gboolean ok = judge_policy_refresh(&judge->policy, role->config, error) &&
-		      judge_decide(r, &judge->policy, now, &d, error) && judge_check_blob(r, &d, error) &&
+		      judge_decide(r, &judge->policy, now, &d, error) &&
+		      (r->format->linear || judge_check_blob(r, &d, error)) &&
 		      judge_check_certificates(r, &d, judge->policy.policy, error) &&
 		      judge_check_scan(r, &d, judge->scans, now, error) && sign_decided(role, r, &d, use, error);
 
@@ -192,12 +213,14 @@ static void answer_judge(struct role_context *role, struct peer *from, struct me
 		json_set_string(told, "token", use.token);
 		json_set_string(told, "key", r.key);
 		json_set_integer(told, "number", use.number);
+		json_set_string(told, "digest", use.digest);
 		json_set(answer->body, "use", told);
 	}
 	if (use.signature != NULL && !message_add_bytes(answer, "signature", use.signature, &error))
 		log_event("err", "%s", error->message);
 	role_answer(role, from, answer);
 	g_clear_pointer(&use.signature, g_bytes_unref);
+	g_free(use.digest);
 	judge_request_clear(&r);
 }
 

@@ -30,6 +30,7 @@ struct format_digest {
 	size_t size;
 	uint64_t file_size;
 	gboolean was_signed; /* the input bears a signature already */
+	uint8_t content[32]; /* linear formats: the SHA-256 of the very bytes that the digest was made of, out of the same read */
 };
 
 struct format_signature { /* one signature that read() found */

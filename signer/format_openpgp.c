@@ -17,7 +17,8 @@ static gboolean openpgp_supports(G_GNUC_UNUSED const char *type)
 	return TRUE;
 }
 
-static gboolean hash_file(int fd, EVP_MD_CTX *context, uint64_t *size, GError **error)
+/* `content`, where it is not NULL, is fed with the same bytes. */
+static gboolean hash_file(int fd, EVP_MD_CTX *context, EVP_MD_CTX *content, uint64_t *size, GError **error)
 {
 	g_autofree uint8_t *buffer = g_malloc(READ_SIZE);
 	uint64_t at = 0;
@@ -29,6 +30,8 @@ static gboolean hash_file(int fd, EVP_MD_CTX *context, uint64_t *size, GError **
 		if (!fd_pread_all(fd, buffer, part, at, error))
 			return FALSE;
 		EVP_DigestUpdate(context, buffer, part);
+		if (content != NULL)
+			EVP_DigestUpdate(content, buffer, part);
 		at += part;
 	}
 	return TRUE;
@@ -116,19 +119,23 @@ static gboolean openpgp_digest(int fd, const struct format_parameters *p, struct
 	autoptr(plan) plan = plan_new(p, error);
 	uint32_t length;
 	unsigned int size = 0;
-	EVP_MD_CTX *context;
+	EVP_MD_CTX *context, *content;
 	gboolean ok;
 
 	if (plan == NULL)
 		return FALSE;
 	length = GUINT32_TO_BE(plan->hashed->len);
 	context = EVP_MD_CTX_new();
+	content = EVP_MD_CTX_new();
 	ok = EVP_DigestInit_ex(context, pgp_hash(plan->hash), NULL) == 1 &&
-	     hash_file(fd, context, &out->file_size, error) &&
+	     EVP_DigestInit_ex(content, EVP_sha256(), NULL) == 1 &&
+	     hash_file(fd, context, content, &out->file_size, error) &&
+	     EVP_DigestFinal_ex(content, out->content, NULL) == 1 &&
 	     EVP_DigestUpdate(context, plan->hashed->data, plan->hashed->len) == 1 &&
 	     EVP_DigestUpdate(context, "\x04\xff", 2) == 1 && EVP_DigestUpdate(context, &length, sizeof(length)) == 1 &&
 	     EVP_DigestFinal_ex(context, out->value, &size) == 1;
 	EVP_MD_CTX_free(context);
+	EVP_MD_CTX_free(content);
 	out->size = size;
 	out->hash = ok ? g_strdup(p->hash != NULL ? p->hash : "sha256") : NULL;
 	out->was_signed = FALSE;
@@ -202,7 +209,7 @@ static gboolean judge_value(int fd, const struct openpgp_signature *s, const str
 	uint64_t file_size;
 	size_t size = 0;
 
-	if (EVP_DigestInit_ex(context, pgp_hash(s->hash), NULL) == 1 && hash_file(fd, context, &file_size, error))
+	if (EVP_DigestInit_ex(context, pgp_hash(s->hash), NULL) == 1 && hash_file(fd, context, NULL, &file_size, error))
 		size = openpgp_signature_digest(s, context, digest);
 	EVP_MD_CTX_free(context);
 	if (size == 0)

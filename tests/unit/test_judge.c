@@ -7,7 +7,11 @@
 #include "tests/unit/support_role.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "gitops/object.h"
@@ -444,6 +448,7 @@ static void a_release_that_is_approved_scanned_and_pinned_is_signed(void **state
 	assert_int_equal(json_integer(json_get(answer->body, "use"), "number", 0), 42);
 	assert_string_equal(json_string(json_get(answer->body, "use"), "token"), "main");
 	assert_string_equal(json_string(json_get(answer->body, "use"), "key"), "release-2026");
+	assert_true(is_sha256_text(json_string(json_get(answer->body, "use"), "digest")));
 }
 
 static void the_digest_of_a_linear_format_is_computed_by_judge_itself(void **state)
@@ -729,6 +734,82 @@ static void a_file_that_is_signed_already_is_refused(void **state)
 	assert_judged(s, "refused", "bears a signature already");
 }
 
+/* A worker that was taken over by one artifact speaks of another: the honest one that was asked as well gives it away, whoever comes first. */
+static void digests_that_contradict_each_other_are_not_believed(void **state)
+{
+	autoptr(scene) s = scene_approved();
+
+	all_is_well(s);
+	seal_says(s, image, FALSE);
+	seal_says(s, image, TRUE);
+	seal_says(s, image, FALSE);
+	assert_judged(s, "refused", "told different digests of widget-1.2.0.exe");
+}
+
+/* ---- a descriptor that engine can still write to ---- */
+
+static void G_GNUC_NORETURN swap_for_ever(int fd, GBytes *good, GBytes *bad)
+{
+	gsize size = g_bytes_get_size(good);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		if (pwrite(fd, g_bytes_get_data(bad, NULL), size, 0) != (ssize_t)size ||
+		    pwrite(fd, g_bytes_get_data(good, NULL), size, 0) != (ssize_t)size)
+			_exit(1);
+}
+
+/* The request with a blob that is not sealed, and the process that goes on changing it. */
+static struct message *request_over(const struct scene *s, int fd, const char *format)
+{
+	struct message *request = judge_request(s);
+	struct message_file *blob = (struct message_file *)message_find(request, "blob");
+
+	json_set_string(request->body, "format", format);
+	close(blob->fd);
+	blob->fd = dup(fd);
+	return request;
+}
+
+static void what_changes_while_judge_reads_is_never_signed(void **state)
+{
+	autoptr(scene) s = scene_approved();
+	g_autoptr(GBytes) bad = pki_flip(image, 0x420);
+	autofd int fd = memfd_create("blob", MFD_CLOEXEC);
+	pid_t swapper;
+
+	assert_int_equal(write(fd, g_bytes_get_data(image, NULL), g_bytes_get_size(image)), g_bytes_get_size(image));
+	scan_says(s, image, "clean", s->now);
+	swapper = fork();
+	if (swapper == 0)
+		swap_for_ever(fd, image, bad);
+	for (guint i = 0; i < 60; i++) {
+		autoptr(message) answer = judged(s, request_over(s, fd, "cms"));
+
+		if (message_find(answer, "signature") != NULL)
+			assert_true(signature_verifies(answer, "cms", image, s->now));
+		else
+			assert_outcome(answer, "refused", "the blob that was handed over is sha256:");
+	}
+	kill(swapper, SIGKILL);
+	waitpid(swapper, NULL, 0);
+}
+
+static void a_blob_that_is_no_file_is_not_read(void **state)
+{
+	autoptr(scene) s = scene_approved();
+	autoptr(message) answer = NULL;
+	int ends[2];
+
+	scan_says(s, image, "clean", s->now);
+	assert_int_equal(pipe(ends), 0);
+	answer = judged(s, request_over(s, ends[0], "cms"));
+	assert_outcome(answer, "unknown", "not a regular file");
+	assert_int_equal(s->uses, 0);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* ---- the key ---- */
 
 static void a_software_token_must_be_named(void **state)
@@ -893,6 +974,9 @@ int main(void)
 		cmocka_unit_test(a_verdict_by_old_databases_is_refused),
 		cmocka_unit_test(a_digest_that_seal_did_not_tell_is_to_be_made_again),
 		cmocka_unit_test(a_file_that_is_signed_already_is_refused),
+		cmocka_unit_test(digests_that_contradict_each_other_are_not_believed),
+		cmocka_unit_test(what_changes_while_judge_reads_is_never_signed),
+		cmocka_unit_test(a_blob_that_is_no_file_is_not_read),
 		cmocka_unit_test(a_software_token_must_be_named),
 		cmocka_unit_test(a_token_of_another_model_is_refused),
 		cmocka_unit_test(a_weak_key_signs_no_release),
