@@ -105,7 +105,8 @@ sandbox_git_host() {
 			}
 		}
 	EOF
-	fcgiwrap -c 4 -s "unix:$W/nginx/cgi.sock" >>"$W/nginx/cgi.log" 2>&1 &
+	# In a group of its own: when it ends, its children do not.
+	setsid fcgiwrap -c 4 -s "unix:$W/nginx/cgi.sock" >>"$W/nginx/cgi.log" 2>&1 &
 	sandbox_pids+=($!)
 	nginx -p "$W/nginx" -c "$W/nginx/nginx.conf" >>"$W/nginx/error.log" 2>&1 &
 	sandbox_pids+=($!)
@@ -335,7 +336,7 @@ sandbox_new() {
 sandbox_stop() {
 	local pid
 	for pid in "${sandbox_pids[@]}"; do
-		kill "$pid" 2>/dev/null
+		kill -- "-$pid" 2>/dev/null || kill "$pid" 2>/dev/null
 	done
 	for pid in "${sandbox_pids[@]}"; do
 		wait "$pid" 2>/dev/null
