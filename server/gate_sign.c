@@ -45,6 +45,15 @@ struct judging {
 	guint number;
 };
 
+/* The key was used, and nothing came of it: the log shows the number all the same. */
+static void tell_void(struct engine *engine, const struct release *release, const struct json *use)
+{
+	struct json *extra = json_copy(use);
+
+	json_set_string(extra, "release", release->id);
+	engine_event(engine, "void", NULL, extra);
+}
+
 static void judged(
     struct engine *engine, struct release *release, struct message *answer, const GError *error, gpointer data)
 {
@@ -56,8 +65,10 @@ static void judged(
 		g_autofree char *name = g_strdup_printf("work/signature-%u", j->number);
 		release_set_file(release, name, signature);
 		json_set(j->sign, "use", json_copy(json_get(answer->body, "use")));
-	} else if (broken != NULL) {
-		error = broken;
+	} else {
+		if (answer != NULL && json_get(answer->body, "use") != NULL)
+			tell_void(engine, release, json_get(answer->body, "use"));
+		error = error != NULL ? error : broken;
 	}
 	g_free(j);
 	gate_part(engine, release, error);
