@@ -98,7 +98,6 @@ void support_isolate(void)
 	static const char *const fixed[][2] = {
 		{ "LC_ALL", "C.UTF-8" },
 		{ "TZ", "UTC" },
-		{ "GIT_CONFIG_GLOBAL", "/dev/null" },
 		{ "GIT_CONFIG_NOSYSTEM", "1" },
 		{ "GIT_TERMINAL_PROMPT", "0" },
 		{ "GIT_AUTHOR_NAME", "Alice Example" },
@@ -106,8 +105,9 @@ void support_isolate(void)
 		{ "GIT_COMMITTER_NAME", "Alice Example" },
 		{ "GIT_COMMITTER_EMAIL", "alice@example.org" },
 	};
-	static const char *const forgotten[] = { "SSH_AUTH_SOCK", "GPG_AGENT_INFO", "GIT_DIR", "GIT_WORK_TREE",
-		"GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "XDG_RUNTIME_DIR", "http_proxy", "https_proxy" };
+	static const char *const forgotten[] = { "SSH_AUTH_SOCK", "GPG_AGENT_INFO", "GIT_CONFIG_GLOBAL", "GIT_DIR",
+		"GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "XDG_RUNTIME_DIR", "http_proxy",
+		"https_proxy" };
 	static gboolean done;
 
 	if (done)

@@ -69,7 +69,11 @@ gboolean support_has(const char *program);
 #define assert_fails(result, error, code, words)                                                                       \
 	support_assert_refused((result) == 0, &(error), (code), (words), __FILE__, __LINE__)
 /* `result` is TRUE or an object; else the error's message is shown. */
-#define assert_ok(result, error) support_assert_ok((result) != 0, (error), #result, __FILE__, __LINE__)
+#define assert_ok(result, error)                                                                                       \
+	do {                                                                                                           \
+		gboolean ok_ = (result) != 0; /* before `error` is read */                                             \
+		support_assert_ok(ok_, (error), #result, __FILE__, __LINE__);                                          \
+	} while (0)
 /* `text` holds `words`; else both are shown. */
 #define assert_contains(text, words) support_assert_contains((text), (words), __FILE__, __LINE__)
 
