@@ -9,6 +9,7 @@
 #include "gitops/base/error.h"
 
 static const char *program_name = "tagseal";
+static gboolean json_due; /* --json was given, and no document was printed yet */
 
 /* Edit distance, for "did you mean": names here are short. */
 static guint distance(const char *a, const char *b)
@@ -87,6 +88,22 @@ int command_main(
 	return 2;
 }
 
+static gboolean has_json(char **argv, int argc)
+{
+	for (int i = 1; i < argc && !g_str_equal(argv[i], "--"); i++)
+		if (g_str_equal(argv[i], "--json"))
+			return TRUE;
+	return FALSE;
+}
+
+static void wrong_use(const struct command_usage *usage, const char *name, const char *why)
+{
+	g_autoptr(GError) error = g_error_new(TAGSEAL_ERROR, TAGSEAL_ERROR_USAGE, "%s; see %s --help", why, name);
+
+	program_name = usage->program;
+	command_fail(error);
+}
+
 gboolean command_options(const struct command_usage *usage, const GOptionEntry *entries, int *argc, char **argv,
     gboolean *as_json, int *status)
 {
@@ -101,6 +118,7 @@ gboolean command_options(const struct command_usage *usage, const GOptionEntry *
 	};
 
 	program_name = usage->program;
+	json_due = has_json(argv, *argc);
 	g_set_prgname(name);
 	g_option_context_set_summary(context, usage->summary);
 	g_option_context_set_description(context, usage->examples);
@@ -108,7 +126,7 @@ gboolean command_options(const struct command_usage *usage, const GOptionEntry *
 		g_option_context_add_main_entries(context, entries, NULL);
 	g_option_context_add_main_entries(context, common, NULL);
 	if (!g_option_context_parse(context, argc, &argv, &error)) {
-		fprintf(stderr, "%s: %s; see %s --help\n", usage->program, error->message, name);
+		wrong_use(usage, name, error->message);
 		*status = 2;
 		return FALSE;
 	}
@@ -122,7 +140,8 @@ gboolean command_options(const struct command_usage *usage, const GOptionEntry *
 		(*argc)--;
 	}
 	if (*argc - 1 < usage->min || (usage->max >= 0 && *argc - 1 > usage->max)) {
-		fprintf(stderr, "%s: %s takes %s; see %s --help\n", usage->program, argv[0], usage->usage, name);
+		g_autofree char *why = g_strdup_printf("%s takes %s", argv[0], usage->usage);
+		wrong_use(usage, name, why);
 		*status = 2;
 		return FALSE;
 	}
@@ -131,11 +150,25 @@ gboolean command_options(const struct command_usage *usage, const GOptionEntry *
 	return TRUE;
 }
 
-int command_fail(const GError *error)
+int command_warn(const GError *error)
 {
 	fflush(stdout);
 	fprintf(stderr, "%s: %s\n", program_name, error->message);
 	return error_exit_status(error);
+}
+
+int command_fail(const GError *error)
+{
+	autoptr(json) document = NULL;
+
+	if (json_due) {
+		document = json_object_new();
+		json_set_boolean(document, "good", FALSE);
+		json_set_string(document, "why", error->message);
+		json_set_integer(document, "exit", error_exit_status(error));
+		command_print_json(document);
+	}
+	return command_warn(error);
 }
 
 void command_print_json(const struct json *value)
@@ -143,4 +176,5 @@ void command_print_json(const struct json *value)
 	g_autofree char *text = json_pretty(value);
 
 	printf("%s\n", text);
+	json_due = FALSE;
 }

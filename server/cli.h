@@ -31,8 +31,11 @@ struct command_usage {
 gboolean command_options(const struct command_usage *usage, const GOptionEntry *entries, int *argc, char **argv,
     gboolean *as_json, int *status);
 
-/* "PROGRAM: sentence" on stderr; the exit status. */
+/* "PROGRAM: sentence" on stderr; the exit status. After --json also a document with "good", "why" and "exit" on stdout,
+ * unless one stands there already. */
 int command_fail(const GError *error);
+/* The sentence and the status alone, for what the command's own document tells. */
+int command_warn(const GError *error);
 /* The value as pretty JSON on stdout. */
 void command_print_json(const struct json *value);
 

@@ -38,7 +38,7 @@ static int scan_all(struct scanner *scanner, char **files, gboolean as_json)
 		if (scan_file(scanner, *files, &report, &error) && !as_json)
 			printf("clean %s\n", *files);
 		if (error != NULL) {
-			int status = command_fail(error);
+			int status = command_warn(error);
 			worst = worst == 1 || status == 1 ? 1 : status;
 		}
 		if (report == NULL)

@@ -93,8 +93,9 @@ static int verify_one(const char *path, const struct verify_options *options, st
 	json_append(all, entry);
 	if (good)
 		return 0;
-	g_prefix_error(&error, "%s: ", path);
-	return command_fail(error);
+	if (fd >= 0) /* else the sentence names it already */
+		g_prefix_error(&error, "%s: ", path);
+	return command_warn(error);
 }
 
 static int verify_files(char **paths, int count, const struct verify_options *options, gboolean as_json)

@@ -99,6 +99,42 @@ static void inspect_speaks_json(void **state G_GNUC_UNUSED)
 	assert_string_equal(json_as_string(json_path(object, "signatures.0.timestamp.authority")), "CN=Stamps");
 }
 
+/* Whoever asked for JSON gets one document, also with the refusal. */
+static void a_refusal_is_one_json_document_too(void **state G_GNUC_UNUSED)
+{
+	static const struct {
+		const char *arguments;
+		int status;
+	} asked[] = {
+		{ "inspect --json nothing", 3 },
+		{ "inspect --json", 2 },
+		{ "inspect --nonsense --json data", 2 },
+		{ "strip --json --output none data", 1 },
+		{ "verify --json --at noon data", 2 },
+		{ "verify-timestamp --json --roots stamps.pem --data s.exe data.tsr", 1 },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(asked); i++) {
+		g_autofree char *output = NULL;
+		autoptr(json) object = NULL;
+		pki_run(&output, "%s %s 2>/dev/null", tagseal, asked[i].arguments);
+		object = json_parse(output, strlen(output), JSON_STRICT, NULL);
+		assert_false(json_boolean(object, "good", TRUE));
+		assert_non_null(json_string(object, "why"));
+		assert_int_equal(json_integer(object, "exit", 0), asked[i].status);
+	}
+}
+
+static void files_of_types_without_a_reader_are_not_judged(void **state G_GNUC_UNUSED)
+{
+	g_autofree char *output = NULL;
+
+	assert_int_equal(pki_run(&output, "printf 'MSCF\\0\\0\\0\\0' > a.cab"), 0);
+	assert_runs(0, "cab sha256:", "inspect a.cab");
+	assert_runs(3, "cannot verify the signatures inside a file of type cab yet", "verify --roots roots.pem a.cab");
+	assert_runs(3, "cannot take the signatures of a file of type cab out yet", "strip --output none a.cab");
+}
+
 static void verify_says_good(void **state G_GNUC_UNUSED)
 {
 	assert_runs(0, "good s.exe\n", "verify --roots roots.pem --timestamp-roots stamps.pem s.exe");
@@ -169,6 +205,8 @@ int main(void)
 		cmocka_unit_test(inspect_begins_with_type_and_digest),
 		cmocka_unit_test(inspect_tells_a_change),
 		cmocka_unit_test(inspect_speaks_json),
+		cmocka_unit_test(a_refusal_is_one_json_document_too),
+		cmocka_unit_test(files_of_types_without_a_reader_are_not_judged),
 		cmocka_unit_test(verify_says_good),
 		cmocka_unit_test(verify_says_no_with_a_reason),
 		cmocka_unit_test(verify_says_when_it_cannot_find_out),
