@@ -55,7 +55,7 @@ static struct json *describe_signature(const struct format_signature *s)
 
 static gboolean describe_signatures(int fd, const struct file_type *type, struct json *out, GError **error)
 {
-	const struct format *format = type->native_format != NULL ? format_named(type->native_format) : NULL;
+	const struct format *format = format_native(type);
 	g_autoptr(GPtrArray) found = NULL;
 
 	if (format == NULL)
@@ -77,9 +77,12 @@ static struct json *describe(int fd, GError **error)
 
 	json_set(object, "facts", facts);
 	json_set(object, "signatures", signatures);
-	if ((digest = sha256_text_fd(fd, &size, error)) == NULL || !type->structure(fd, facts, error) ||
+	if ((digest = sha256_text_fd(fd, &size, error)) == NULL ||
+	    (type->structure != NULL && !type->structure(fd, facts, error)) ||
 	    !describe_signatures(fd, type, signatures, error))
 		return NULL;
+	if (type->native_format != NULL && format_native(type) == NULL)
+		json_set_string(facts, "unread", "signatures inside: this program cannot read those of this type yet");
 	json_set_string(object, "type", type->name);
 	json_set_string(object, "sha256", digest);
 	json_set_integer(object, "size", size);

@@ -16,7 +16,12 @@ static gboolean strip(const char *in_path, const char *out_path, GError **error)
 	if (in < 0)
 		return FALSE;
 	type = file_type_of(in);
-	format = type->native_format != NULL ? format_named(type->native_format) : NULL;
+	format = format_native(type);
+	if (format == NULL && type->native_format != NULL) {
+		g_set_error(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNKNOWN,
+		    "%s: this program cannot take the signatures of a file of type %s out yet", in_path, type->name);
+		return FALSE;
+	}
 	if (format == NULL || format->strip == NULL) {
 		error_refused(
 		    error, "%s: a file of type %s holds no signature that could be taken out", in_path, type->name);

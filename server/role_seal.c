@@ -19,14 +19,15 @@
 #define DETACHED_MAX (1024 * 1024)
 #define HANGS "seal: the file is not read within seal.deadline: ending, to be started again"
 
-/* The type that the policy names, if these bytes are of it. Content that has a type of its own is never raw: raw has no structure to be held to. */
+/* The type that the policy names, if these bytes are of it. Content whose structure we can judge is never raw: raw has
+ * none to be held to. */
 static const struct file_type *check_type(int fd, const char *expected, GError **error)
 {
 	const struct file_type *type = file_type_named(expected), *found = file_type_of(fd);
 
 	if (type == NULL)
 		error_refused(error, "there is no file type \"%s\"", expected);
-	else if (found != type && (g_str_equal(type->name, "raw") || !type->claims(fd))) {
+	else if (found != type && (g_str_equal(type->name, "raw") ? found->structure != NULL : !type->claims(fd))) {
 		error_refused(error, "the file is of the type %s, and the policy expects %s", found->name, type->name);
 		return NULL;
 	}
@@ -44,7 +45,7 @@ static void answer_inspect(struct role_context *role, struct peer *from, struct 
 
 	deadline_begin(role->config->seal_deadline, HANGS);
 	if ((expected = body_string(m, "type", &error)) != NULL && (blob = message_require(m, "blob", &error)) != NULL &&
-	    (type = check_type(blob->fd, expected, &error)) != NULL && !type->structure(blob->fd, facts, &error))
+	    (type = check_type(blob->fd, expected, &error)) != NULL && !file_type_check(type, blob->fd, facts, &error))
 		type = NULL;
 	deadline_end();
 	answer = message_answer(m, MSG_INSPECTED, error);

@@ -1,5 +1,7 @@
 #include "signer/format.h"
 
+#include "signer/type.h"
+
 extern const struct format format_authenticode, format_cms, format_openpgp;
 
 const struct format *const formats[] = {
@@ -15,6 +17,13 @@ const struct format *format_named(const char *name)
 		if (g_str_equal(formats[i]->name, name))
 			return formats[i];
 	return NULL;
+}
+
+const struct format *format_native(const struct file_type *type)
+{
+	const struct format *format = type->native_format != NULL ? format_named(type->native_format) : NULL;
+
+	return format != NULL && format->supports(type->name) ? format : NULL;
 }
 
 void format_signature_free(struct format_signature *s)

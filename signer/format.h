@@ -33,6 +33,8 @@ struct format_digest {
 	uint8_t content[32]; /* linear formats: the SHA-256 of the very bytes that the digest was made of, out of the same read */
 };
 
+struct file_type; /* type.h */
+
 struct format_signature { /* one signature that read() found */
 	char *format, *digest; /* "sha256:…" of format_digest as the signature claims it */
 	X509 *certificate; /* or NULL (OpenPGP) */
@@ -72,6 +74,8 @@ struct format {
 };
 extern const struct format *const formats[]; /* NULL-terminated */
 const struct format *format_named(const char *name);
+/* The format native to that type, or NULL: it has none, or we do not have it (yet). */
+const struct format *format_native(const struct file_type *type);
 
 /* Parses PEM; leaf first, must chain upward in order. REFUSED: no codeSigning, CA, not yet or no longer valid
  * at `at_ms`, key too weak. */

@@ -284,7 +284,8 @@ static gboolean read_indirect_data(
 		return cursor_fail(&whole, what, error);
 	if ((type = der_take_oid(&data, "type")) == NULL)
 		return cursor_fail(&data, what, error);
-	if (strcmp(type, OID_PE_IMAGE_DATA) != 0) {
+	/* Debian's signer of EFI images writes the purpose's identifier there, which no other kind of file has. */
+	if (strcmp(type, OID_PE_IMAGE_DATA) != 0 && strcmp(type, OID_INDIVIDUAL) != 0) {
 		error_refused(error, "the signature is one of another kind of file (%s), not of a PE image", type);
 		return FALSE;
 	}

@@ -90,6 +90,12 @@ static gboolean choose_format(struct signing *s, GError **error)
 	const char *name = s->request->format;
 
 	s->type = file_type_of(s->in);
+	if (name == NULL && s->type->native_format != NULL && format_native(s->type) == NULL) {
+		g_set_error(error, TAGSEAL_ERROR,
+		    TAGSEAL_ERROR_USAGE, "a file of the type %s is signed as %s, which this program cannot do yet: --format cms or openpgp signs it detached",
+		    s->type->name, s->type->native_format);
+		return FALSE;
+	}
 	if (name == NULL)
 		name = s->type->native_format != NULL ? s->type->native_format : "cms";
 	if ((s->format = format_named(name)) == NULL) {
@@ -138,7 +144,8 @@ static gboolean prepare(struct signing *s, GError **error)
 {
 	struct format_parameters *p = &s->parameters;
 
-	if (!open_input(s, error) || !choose_format(s, error) || !s->type->structure(s->in, NULL, error))
+	if (!open_input(s, error) || !choose_format(s, error) ||
+	    (s->type->structure != NULL && !s->type->structure(s->in, NULL, error)))
 		return FALSE;
 	if (!(s->format->prehashed ? take_openpgp_key(s, error) : take_certificate_key(s, error)))
 		return FALSE;

@@ -52,17 +52,17 @@ static const struct format *format_of_file(int fd, GError **error)
 	const struct file_type *type = file_type_of(fd);
 	const struct format *format;
 
-	if (!type->structure(fd, NULL, error))
+	if (type->structure != NULL && !type->structure(fd, NULL, error))
 		return NULL;
 	if (type->native_format == NULL) {
 		error_refused(
 		    error, "a file of type %s holds no signature: name the one beside it with --detached", type->name);
 		return NULL;
 	}
-	format = format_named(type->native_format);
+	format = format_native(type);
 	if (format == NULL)
-		g_set_error(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNKNOWN, "this program does not verify %s signatures",
-		    type->native_format);
+		g_set_error(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNKNOWN,
+		    "this program cannot verify the signatures inside a file of type %s yet", type->name);
 	return format;
 }
 

@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	g_autoptr(GPtrArray) certificates = NULL;
 	struct pe pe;
 
-	file_type_of(fd)->structure(fd, NULL, NULL);
+	file_type_check(file_type_of(fd), fd, NULL, NULL);
 	if (!pe_read(fd, &pe, NULL))
 		return 0;
 	certificates = pe_certificates(fd, &pe, NULL);

@@ -112,6 +112,8 @@ static void options_that_are_missing_or_wrong_are_wrong_use(void **state)
 	assert_fails_with(2, "p256", "--output out --format jpeg data", "there is no format \"jpeg\"");
 	assert_fails_with(2, "p256", "--output out --format authenticode data", "cannot be signed as authenticode");
 	assert_fails_with(2, "p256", "--output out --timestamp http://127.0.0.1:1/ data", "--timestamp needs");
+	assert_run("printf 'MSCF\\0\\0\\0\\0' > a.cab");
+	assert_fails_with(2, "p256", "--output out a.cab", "of the type cab is signed as authenticode, which");
 	assert_fails_with(2, "p256", "--output ./data data", "the output is the input itself");
 	assert_fails_with(2, "p256", "--output out", "tagseal");
 }

@@ -77,6 +77,16 @@ static void another_type_is_refused_and_both_are_named(void **state)
 	assert_outcome(unknown, "refused", "no file type \"floppy\"");
 }
 
+static void a_type_without_rules_is_taken_as_raw_alone(void **state)
+{
+	g_autoptr(GBytes) zip = g_bytes_new_static("PK\3\4", 4);
+	autoptr(message) as_zip = inspect("zip", zip);
+	autoptr(message) as_raw = inspect("raw", zip);
+
+	assert_outcome(as_zip, "refused", "no structure rules for zip yet: list it as type raw");
+	assert_outcome(as_raw, "ok", NULL);
+}
+
 static void a_broken_structure_is_refused(void **state)
 {
 	g_autoptr(GBytes) cut = g_bytes_new_from_bytes(image, 0, g_bytes_get_size(image) - 600);
@@ -274,6 +284,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_file_of_the_type_that_the_policy_names_passes),
 		cmocka_unit_test(another_type_is_refused_and_both_are_named),
+		cmocka_unit_test(a_type_without_rules_is_taken_as_raw_alone),
 		cmocka_unit_test(a_broken_structure_is_refused),
 		cmocka_unit_test(judge_is_told_the_digest_of_that_very_blob),
 		cmocka_unit_test(a_format_that_does_not_suit_the_file_is_refused),
