@@ -14,6 +14,8 @@ struct question {
 	answer_fn answer;
 	gpointer data;
 	struct peer *peer; /* that it was put to */
+	struct engine *engine;
+	GError *unfit; /* why it cannot be put to anybody */
 };
 
 /* How many questions one process of that role may have at once. */
@@ -30,6 +32,7 @@ static void question_free(struct question *q)
 {
 	message_free(q->message);
 	g_free(q->release);
+	g_clear_error(&q->unfit);
 	g_free(q);
 }
 
@@ -72,6 +75,24 @@ static void put_questions(struct engine *engine, enum role role)
 	}
 }
 
+static void give(struct engine *engine, struct question *q, struct message *answer, const GError *error)
+{
+	struct release *release = q->release != NULL ? g_hash_table_lookup(engine->releases, q->release) : NULL;
+
+	if (q->release == NULL || release != NULL)
+		q->answer(engine, release, answer, error, q->data);
+	question_free(q);
+}
+
+static void give_unfit(evutil_socket_t fd, short what, void *data)
+{
+	struct question *q = data;
+
+	(void)fd;
+	(void)what;
+	give(q->engine, q, NULL, q->unfit);
+}
+
 void engine_ask(struct engine *engine, enum role role, struct message *message, enum message_kind answer_kind,
     struct release *release, answer_fn answer, gpointer data)
 {
@@ -83,17 +104,16 @@ void engine_ask(struct engine *engine, enum role role, struct message *message, 
 	q->release = release != NULL ? g_strdup(release->id) : NULL;
 	q->answer = answer;
 	q->data = data;
+	q->engine = engine;
+	/* One release that is too large must not end the engine, again and again. Its answer comes from the loop, as all do. */
+	if (!message_fits(message, &q->unfit)) {
+		static const struct timeval at_once = { 0, 0 };
+		q->unfit->code = TAGSEAL_ERROR_FAILED;
+		event_base_once(engine->base, -1, EV_TIMEOUT, give_unfit, q, &at_once);
+		return;
+	}
 	g_queue_push_tail(engine->questions[role], q);
 	put_questions(engine, role);
-}
-
-static void give(struct engine *engine, struct question *q, struct message *answer, const GError *error)
-{
-	struct release *release = q->release != NULL ? g_hash_table_lookup(engine->releases, q->release) : NULL;
-
-	if (q->release == NULL || release != NULL)
-		q->answer(engine, release, answer, error, q->data);
-	question_free(q);
 }
 
 void engine_answered(struct role_context *role, struct peer *from, struct message *answer)

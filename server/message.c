@@ -255,6 +255,24 @@ static GBytes *message_encode(const struct message *m)
 	return json_canonical(envelope);
 }
 
+static gboolean check_size(const struct message *m, size_t size, GError **error)
+{
+	if (size <= MESSAGE_MAX && m->files->len <= MESSAGE_FILES_MAX)
+		return TRUE;
+	g_set_error(error, TAGSEAL_ERROR, TAGSEAL_ERROR_TOO_LARGE,
+	    "a message \"%s\" of %zu bytes and %u files is over our limit", message_name(m->kind), size, m->files->len);
+	return FALSE;
+}
+
+#define NUMBER_DIGITS 19 /* its number is given only when it is sent */
+
+gboolean message_fits(const struct message *m, GError **error)
+{
+	g_autoptr(GBytes) bytes = message_encode(m);
+
+	return check_size(m, g_bytes_get_size(bytes) + NUMBER_DIGITS, error);
+}
+
 gboolean message_send(int fd, const struct message *m, GError **error)
 {
 	g_autoptr(GBytes) bytes = message_encode(m);
@@ -262,12 +280,8 @@ gboolean message_send(int fd, const struct message *m, GError **error)
 	char control[CMSG_SPACE(sizeof(int) * MESSAGE_FILES_MAX)] = { 0 };
 	struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-	if (iov.iov_len > MESSAGE_MAX || m->files->len > MESSAGE_FILES_MAX) {
-		g_set_error(error, TAGSEAL_ERROR, TAGSEAL_ERROR_TOO_LARGE,
-		    "a message \"%s\" of %zu bytes and %u files is over our limit", message_name(m->kind), iov.iov_len,
-		    m->files->len);
+	if (!check_size(m, iov.iov_len, error))
 		return FALSE;
-	}
 	if (m->files->len > 0) {
 		struct cmsghdr *rights;
 		header.msg_control = control;

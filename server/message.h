@@ -160,6 +160,8 @@ gboolean message_outcome(const struct message *answer, GError **error);
 /* A greeting of a process that took another one's place? */
 gboolean message_is_again(const struct message *m);
 
+/* Can it be sent at all? TOO_LARGE if not. */
+gboolean message_fits(const struct message *m, GError **error);
 /* Blocking. UNAVAILABLE when the other end is closed. */
 gboolean message_send(int fd, const struct message *m, GError **error);
 /* NULL with UNAVAILABLE at the end of the channel, REFUSED for anything that is not a well-formed message: then end the process. */
