@@ -34,6 +34,7 @@ struct release {
 	int64_t attempts, next_ms, began_ms; /* of the present gate */
 	GHashTable *files; /* name -> GBytes: evidence as the ledger will have it, and "work/…" that it will not */
 	GHashTable *unsaved; /* names of files not yet in the store */
+	GPtrArray *events; /* struct json: kept by the next save, in its transaction */
 
 	guint pending; /* questions that are out */
 	GError *first_error; /* of the answers so far */
@@ -71,8 +72,9 @@ struct engine {
 	GPtrArray *asked; /* struct question: out */
 	GQueue *records; /* ids of releases and events that wait for the ledger */
 	gboolean ledger_busy;
+	guint alone; /* so many entries are sent one by one: a batch was not taken, and one of them may be why */
 	struct event *poll_timer;
-	gboolean looking, look_again;
+	GHashTable *looks; /* project, "*" for all -> whether to look again after the look that is out */
 	int64_t judge_since; /* when the present judge greeted: what an earlier one was told is gone with it */
 	char *policy; /* commit in force, as gitops last told it; NULL: not known yet */
 };
@@ -91,6 +93,10 @@ void release_free(struct release *release);
 struct json *release_state(const struct release *release);
 /* Writes it in a transaction of its own. The store being away ends the process: what cannot be kept must not go on. */
 void release_save(struct engine *engine, struct release *release, gboolean durable);
+/* An event that becomes durable together with the state that it belongs to, so that it is told once. Takes `extra` over. */
+void release_event(struct release *release, const char *word, const char *record_sha256, struct json *extra);
+/* Evidence: the files that the ledger will have. */
+guint release_evidence_count(const struct release *release);
 void release_set_file(struct release *release, const char *name, GBytes *data);
 GBytes *release_file(const struct release *release, const char *name); /* borrowed; NULL if absent */
 /* Adds a file of the release to a message; nothing if it is absent. */
@@ -143,6 +149,9 @@ void gate_attach_certificates(const struct release *release, struct message *mes
 /* Adds a blob of the spool under that name, read-only; an error ends the part. */
 gboolean gate_attach_blob(
     struct engine *engine, struct message *message, const char *name, const char *sha256, GError **error);
+
+/* The log must show a key's use that came to nothing. `use` as judge told it. */
+void gate_void(struct release *release, const struct json *use, const char *record_sha256, const char *reason);
 
 /* An event for the ledger: kept in the store until it is committed. */
 void engine_event(struct engine *engine, const char *word, const char *record_sha256, struct json *extra);

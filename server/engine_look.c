@@ -120,6 +120,13 @@ static void keep_projects(struct engine *engine)
 		store_rollback(engine->store);
 }
 
+static gboolean is_tag_name(const char *tag)
+{
+	g_autofree char *ref = g_strconcat("refs/tags/", tag, NULL);
+
+	return is_ref_name(ref);
+}
+
 /* A tag that nobody told us of is seen now. */
 static void take_tag(struct engine *engine, const char *project, const struct json *row)
 {
@@ -128,7 +135,7 @@ static void take_tag(struct engine *engine, const char *project, const struct js
 	struct store_release *known;
 	struct release *release;
 
-	if (tag == NULL || id == NULL || !is_object_id(id))
+	if (tag == NULL || !is_tag_name(tag) || id == NULL || !is_object_id(id))
 		return;
 	known = store_find(engine->store, project, tag, id, &error);
 	if (known != NULL || error != NULL) {
@@ -173,8 +180,14 @@ static void take_look(struct engine *engine, const struct json *look)
 		const struct json *row = json_at(projects, i), *tags = json_get(row, "tags");
 		const char *name = json_string(row, "name"), *error = json_string(row, "error");
 
-		if (name == NULL || json_string(row, "source") == NULL)
+		/* It becomes a folder's name. The policy has the same rule; gitops, which parses strangers' bytes, is not believed. */
+		if (name == NULL || json_string(row, "source") == NULL ||
+		    !g_regex_match_simple("^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$", name,
+			G_REGEX_DOLLAR_ENDONLY, 0)) {
+			log_event(
+			    "warning", "event=look a project without a plain name, or without a source, is not taken");
 			continue;
+		}
 		take_project(engine, row);
 		if (error != NULL) {
 			g_autofree char *shown = text_escape(error, -1, 400);
@@ -203,9 +216,10 @@ static void looked(struct engine *engine, struct release *none, struct message *
 	g_autoptr(GBytes) bytes = error == NULL ? message_bytes(answer, "look.json", 64 << 20, &broken) : NULL;
 	autoptr(json) look = bytes != NULL ? json_parse_bytes(bytes, &broken) : NULL;
 
+	gboolean again = GPOINTER_TO_INT(g_hash_table_lookup(engine->looks, project != NULL ? project : "*"));
+
 	(void)none;
-	if (project == NULL)
-		engine->looking = FALSE;
+	g_hash_table_remove(engine->looks, project != NULL ? project : "*");
 	if (look == NULL) {
 		log_event("warning", "event=look project=%s %s", project != NULL ? project : "*",
 		    error != NULL ? error->message : broken->message);
@@ -225,27 +239,26 @@ static void looked(struct engine *engine, struct release *none, struct message *
 		}
 		take_look(engine, look);
 	}
-	if (project == NULL && engine->look_again) {
-		engine->look_again = FALSE;
-		engine_look(engine, NULL);
-	}
+	if (again)
+		engine_look(engine, project);
 }
 
 void engine_look(struct engine *engine, const char *project)
 {
+	const char *key = project != NULL ? project : "*";
 	struct message *m;
 	struct json *projects;
 
-	if (project == NULL && engine->looking) {
-		engine->look_again = TRUE;
+	/* However often one pushes: one look is out, and one more after it. */
+	if (g_hash_table_contains(engine->looks, key)) {
+		g_hash_table_insert(engine->looks, g_strdup(key), GINT_TO_POINTER(TRUE));
 		return;
 	}
+	g_hash_table_insert(engine->looks, g_strdup(key), GINT_TO_POINTER(FALSE));
 	m = message_new(MSG_LOOK, 0);
 	projects = json_array_new();
 	if (project != NULL)
 		json_append_string(projects, project);
-	else
-		engine->looking = TRUE;
 	json_set(m->body, "projects", projects);
 	engine_ask(engine, ROLE_GITOPS, m, MSG_LOOKED, NULL, looked, g_strdup(project));
 }

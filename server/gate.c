@@ -7,6 +7,7 @@
 #include "server/engine.h"
 
 #define FIRST_DELAY_MS 500
+#define REASON_MAX 4000 /* bytes; the record takes a little more */
 #define LAST_DELAY_MS (5 * 60 * 1000)
 #define MOST_ATTEMPTS 48 /* of a thing that is away: some three hours */
 #define MOST_ATTEMPTS_ON_INPUT 3 /* of an input that a worker died on, or that could not be scanned */
@@ -168,10 +169,15 @@ void gate_error(struct engine *engine, struct release *release, const GError *er
 
 void gate_end(struct engine *engine, struct release *release, const char *outcome, const char *reason)
 {
+	g_autofree char *told = NULL;
+
 	if (release->gate >= GATE_RECORD) { /* closed already: it can only be tried again */
 		gate_wait(engine, release, reason, time_now_ms() + LAST_DELAY_MS);
 		return;
 	}
+	/* What the log does not take would be asked for for ever. */
+	if (*reason == '\0' || strlen(reason) > REASON_MAX || !g_utf8_validate(reason, -1, NULL))
+		reason = told = text_escape(*reason == '\0' ? "no reason was given" : reason, -1, REASON_MAX / 2);
 	record_gate(release->record, release->gate, outcome, release->began_ms, time_now_ms(), MAX(release->attempts, 1));
 	record_end(release->record, outcome, release->gate, reason);
 	log_event("notice", "release=%s gate=%s outcome=%s reason=\"%s\"", release->id, gate_name(release->gate),
@@ -179,8 +185,22 @@ void gate_end(struct engine *engine, struct release *release, const char *outcom
 	gate_enter(engine, release, GATE_RECORD);
 }
 
+static void void_use(
+    struct engine *engine, struct release *release, struct json *artifact, struct json *sign, guint number)
+{
+	(void)engine;
+	(void)artifact;
+	(void)number;
+	if (json_get(sign, "use") != NULL)
+		gate_void(release, json_get(sign, "use"), json_as_string(json_path(release->work, "committed.sha256")),
+		    "the release did not come to its end");
+}
+
 void gate_finish(struct engine *engine, struct release *release)
 {
+	/* Its record names no signature, so that the uses would be missing in the log. */
+	if (g_strcmp0(json_as_string(json_path(release->record, "end.outcome")), "signed") != 0)
+		gate_each_sign(engine, release, void_use);
 	release->status = STATUS_ENDED;
 	set_reason(release, NULL);
 	release_save(engine, release, FALSE);

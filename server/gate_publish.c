@@ -103,18 +103,30 @@ static void publish_artifact(
 	publish_blob(engine, release, folder, name, main_blob);
 }
 
-static void tell(struct engine *engine, struct release *release)
+/* Kept in the transaction that ends the release. */
+static void tell(const struct engine *engine, struct release *release)
 {
 	struct json *extra = json_object_new();
 
 	json_set_string(extra, "where", *engine->role->config->publish_folder != '\0' ? "folder" : "download");
-	engine_event(engine, "published", json_as_string(json_path(release->work, "committed.sha256")), extra);
+	release_event(release, "published", json_as_string(json_path(release->work, "committed.sha256")), extra);
+}
+
+/* A tag may hold slashes: "widget/v1" of the project "acme" must not be the folder of "v1" of "acme/widget". */
+static char *folder_of(const struct config *config, const struct release *release)
+{
+	g_auto(GStrv) percents = g_strsplit(release->tag, "%", -1);
+	g_autofree char *whole = g_strjoinv("%25", percents);
+	g_auto(GStrv) slashes = g_strsplit(whole, "/", -1);
+	g_autofree char *name = g_strjoinv("%2F", slashes);
+
+	return g_build_filename(config->publish_folder, release->project, name, NULL);
 }
 
 void gate_publish_run(struct engine *engine, struct release *release)
 {
 	const struct config *config = engine->role->config;
-	g_autofree char *folder = g_build_filename(config->publish_folder, release->project, release->tag, NULL);
+	g_autofree char *folder = folder_of(config, release);
 	struct json *artifacts = json_get(release->work, "artifacts");
 
 	if (json_get(release->work, "published") == NULL)

@@ -9,19 +9,8 @@
 #include "server/engine.h"
 
 #define BATCH_ENTRIES 64
+static const struct timeval retry = { 2, 0 };
 #define BATCH_FILES (MESSAGE_FILES_MAX - 40)
-
-static guint evidence_count(const struct release *release)
-{
-	GHashTableIter files;
-	gpointer name;
-	guint count = 0;
-
-	g_hash_table_iter_init(&files, release->files);
-	while (g_hash_table_iter_next(&files, &name, NULL))
-		count += !g_str_has_prefix(name, "work/");
-	return count;
-}
 
 static void add_document(struct message *m, const struct json *document, guint files)
 {
@@ -38,7 +27,7 @@ static void add_release(struct message *m, const struct release *release)
 {
 	g_autoptr(GList) names = g_list_sort(g_hash_table_get_keys(release->files), (GCompareFunc)strcmp);
 
-	add_document(m, release->record, evidence_count(release));
+	add_document(m, release->record, release_evidence_count(release));
 	for (GList *name = names; name != NULL; name = name->next)
 		if (!g_str_has_prefix(name->data, "work/"))
 			release_attach(release, m, name->data, name->data);
@@ -50,7 +39,7 @@ static gboolean add_entry(struct engine *engine, struct message *m, const char *
 	struct release *release = g_hash_table_lookup(engine->releases, entry);
 	autoptr(json) event = release == NULL ? store_note(engine->store, entry) : NULL;
 
-	if (release != NULL && m->files->len > 0 && m->files->len + 1 + evidence_count(release) > BATCH_FILES)
+	if (release != NULL && m->files->len > 0 && m->files->len + 1 + release_evidence_count(release) > BATCH_FILES)
 		return FALSE;
 	if (release != NULL)
 		add_release(m, release);
@@ -59,17 +48,15 @@ static gboolean add_entry(struct engine *engine, struct message *m, const char *
 	return TRUE;
 }
 
-static void take_committed(struct engine *engine, const struct json *row)
+static void take_committed(struct engine *engine, const char *entry, const struct json *row)
 {
-	const char *id = json_string(row, "id");
-	struct release *release = id != NULL ? g_hash_table_lookup(engine->releases, id) : NULL;
-	g_autofree char *note = g_strdup_printf("event/%s", id != NULL ? id : "");
+	struct release *release = g_hash_table_lookup(engine->releases, entry);
 
 	if (release != NULL) {
 		json_set(release->work, "committed", json_copy(row));
 		gate_part(engine, release, NULL);
 	} else if (store_begin(engine->store, FALSE, NULL)) {
-		if (!store_put_note(engine->store, note, NULL, NULL) || !store_commit(engine->store, NULL))
+		if (!store_put_note(engine->store, entry, NULL, NULL) || !store_commit(engine->store, NULL))
 			store_rollback(engine->store);
 	}
 }
@@ -85,6 +72,41 @@ static void give_back(struct engine *engine, GPtrArray *batch, const GError *err
 		else
 			g_queue_push_tail(engine->records, g_strdup(entry));
 	}
+}
+
+/* What the ledger says of that entry; NULL if nothing. */
+static const struct json *row_of(const struct json *entries, const char *entry)
+{
+	const char *id = g_str_has_prefix(entry, "event/") ? entry + strlen("event/") : entry;
+
+	for (guint i = 0; i < json_length(entries); i++)
+		if (g_strcmp0(json_string(json_at(entries, i), "id"), id) == 0)
+			return json_at(entries, i);
+	return NULL;
+}
+
+/* Only what was asked for counts as committed, and what is not named in the answer is asked for again. */
+static void take_rows(struct engine *engine, GPtrArray *batch, const struct json *entries)
+{
+	g_autoptr(GPtrArray) missing = g_ptr_array_new();
+	g_autoptr(GError) unnamed =
+	    g_error_new_literal(TAGSEAL_ERROR, TAGSEAL_ERROR_UNAVAILABLE, "the ledger did not say that it has it");
+
+	for (guint i = 0; i < batch->len; i++) {
+		const struct json *row = row_of(entries, batch->pdata[i]);
+		if (row != NULL)
+			take_committed(engine, batch->pdata[i], row);
+		else
+			g_ptr_array_add(missing, batch->pdata[i]);
+	}
+	give_back(engine, missing, unnamed);
+}
+
+static void append_again(evutil_socket_t fd, short what, void *data)
+{
+	(void)fd;
+	(void)what;
+	engine_append(data);
 }
 
 static void appended(
@@ -103,26 +125,38 @@ static void appended(
 		    reason != NULL ? reason : "no reason told");
 		error = behind;
 	}
-	if (error != NULL)
-		give_back(engine, batch, error);
-	else
-		for (guint i = 0; i < json_length(entries); i++)
-			take_committed(engine, json_at(entries, i));
-	if (error == NULL)
+	if (error == NULL) {
+		take_rows(engine, batch, entries);
 		engine_append(engine);
+		return;
+	}
+	log_event("warning", "event=append entries=%u %s", batch->len, error->message);
+	if (!g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNAVAILABLE) && batch->len > 1) {
+		/* One of them is the reason: each is sent alone, so that it holds up no other. */
+		engine->alone = batch->len + g_queue_get_length(engine->records);
+		g_set_error(&behind, TAGSEAL_ERROR, TAGSEAL_ERROR_UNAVAILABLE, "the ledger did not take a batch: %s",
+		    error->message);
+		error = behind;
+	}
+	give_back(engine, batch, error);
+	/* Releases come again by themselves; events, and whoever came meanwhile, have no timer of their own. */
+	event_base_once(engine->base, -1, EV_TIMEOUT, append_again, engine, &retry);
 }
 
 void engine_append(struct engine *engine)
 {
 	struct message *m;
 	GPtrArray *batch;
+	guint most;
 
 	if (engine->ledger_busy || g_queue_is_empty(engine->records))
 		return;
 	m = message_new(MSG_APPEND, 0);
 	batch = g_ptr_array_new_with_free_func(g_free);
 	json_set(m->body, "entries", json_array_new());
-	while (!g_queue_is_empty(engine->records) && batch->len < BATCH_ENTRIES &&
+	most = engine->alone > 0 ? 1 : BATCH_ENTRIES;
+	engine->alone -= engine->alone > 0;
+	while (!g_queue_is_empty(engine->records) && batch->len < most &&
 	       add_entry(engine, m, g_queue_peek_head(engine->records)))
 		g_ptr_array_add(batch, g_queue_pop_head(engine->records));
 	engine->ledger_busy = TRUE;
@@ -149,6 +183,11 @@ void gate_record_run(struct engine *engine, struct release *release)
 	const char *outcome = json_as_string(json_path(release->record, "end.outcome"));
 
 	if (json_get(release->work, "committed") == NULL) {
+		/*
+		 * A closed record is kept before the ledger may have it: after a crash the very same one is asked for again, and
+		 * what was rejected in the log is not decided anew under its id.
+		 */
+		release_save(engine, release, g_strcmp0(outcome, "signed") != 0);
 		gate_expect(release);
 		g_queue_push_tail(engine->records, g_strdup(release->id));
 		engine_append(engine);

@@ -40,19 +40,26 @@ static void ask_digest(struct engine *engine, struct release *release, const str
 	gate_part(engine, release, error);
 }
 
+void gate_void(struct release *release, const struct json *use, const char *record_sha256, const char *reason)
+{
+	struct json *extra = json_object_new();
+	g_autofree char *why = text_escape(reason != NULL ? reason : "no reason", -1, 1000);
+
+	json_set_string(extra, "release", release->id);
+	json_set_string(extra, "project", release->project);
+	json_set_string(extra, "tag", release->tag);
+	json_set_string(extra, "token", json_string(use, "token"));
+	json_set_string(extra, "key", json_string(release->work, "key"));
+	json_set_integer(extra, "use", json_integer(use, "number", 0));
+	json_set_string(extra, "digest", json_string(use, "digest"));
+	json_set_string(extra, "reason", why);
+	release_event(release, "void", record_sha256, extra);
+}
+
 struct judging {
 	struct json *sign;
 	guint number;
 };
-
-/* The key was used, and nothing came of it: the log shows the number all the same. */
-static void tell_void(struct engine *engine, const struct release *release, const struct json *use)
-{
-	struct json *extra = json_copy(use);
-
-	json_set_string(extra, "release", release->id);
-	engine_event(engine, "void", NULL, extra);
-}
 
 static void judged(
     struct engine *engine, struct release *release, struct message *answer, const GError *error, gpointer data)
@@ -66,9 +73,9 @@ static void judged(
 		release_set_file(release, name, signature);
 		json_set(j->sign, "use", json_copy(json_get(answer->body, "use")));
 	} else {
-		if (answer != NULL && json_get(answer->body, "use") != NULL)
-			tell_void(engine, release, json_get(answer->body, "use"));
 		error = error != NULL ? error : broken;
+		if (answer != NULL && json_get(answer->body, "use") != NULL)
+			gate_void(release, json_get(answer->body, "use"), NULL, error->message);
 	}
 	g_free(j);
 	gate_part(engine, release, error);

@@ -7,6 +7,7 @@
 #include "signer/format.h"
 #include "signer/type.h"
 
+#define EVIDENCE_OF_ONE 3 /* signature: query, answer and the signature itself */
 #define SOURCE_PATIENCE_MS (10 * 60 * 1000) /* hosts show a tag some time after they told of it */
 
 /* Is this the first tag object that we ever saw under this name? */
@@ -57,8 +58,10 @@ static void keep_seen(struct engine *engine, const struct release *release, cons
 	}
 	if (kept && json_length(ids) > 0)
 		kept = store_commit(engine->store, &error);
-	if (!kept)
+	if (!kept) {
+		store_rollback(engine->store);
 		log_event("err", "release=%s %s", release->id, error->message);
+	}
 }
 
 static void take_sections(struct release *release, const struct json *sections, const struct json *body)
@@ -86,7 +89,8 @@ static gboolean check_artifacts(const struct json *artifacts, GError **error)
 		const char *name = json_string(artifact, "name"), *type = json_string(artifact, "type");
 		guint into_the_file = 0;
 
-		if (name == NULL || !g_regex_match_simple("^[A-Za-z0-9_][A-Za-z0-9._+~@-]{0,199}$", name, 0, 0)) {
+		if (name == NULL ||
+		    !g_regex_match_simple("^[A-Za-z0-9_][A-Za-z0-9._+~@-]{0,199}$", name, G_REGEX_DOLLAR_ENDONLY, 0)) {
 			g_autofree char *shown = text_escape(name != NULL ? name : "", -1, 80);
 			error_refused(error,
 			    "the artifact name \"%s\" is no plain file name (letters, digits and ._+~@-)", shown);
@@ -119,6 +123,23 @@ static gboolean check_artifacts(const struct json *artifacts, GError **error)
 	return TRUE;
 }
 
+/* One message takes a record to the ledger, with all its evidence. Said now, and not when the keys have been used. */
+static gboolean check_evidence(const struct release *release, GError **error)
+{
+	const struct json *artifacts = json_get(release->work, "artifacts");
+	guint signatures = 0, most = MESSAGE_FILES_MAX - 1 - release_evidence_count(release);
+
+	for (guint i = 0; i < json_length(artifacts); i++)
+		signatures += json_length(json_get(json_at(artifacts, i), "sign"));
+	if (release_evidence_count(release) < MESSAGE_FILES_MAX && signatures * EVIDENCE_OF_ONE <= most)
+		return TRUE;
+	error_refused(error,
+	    "a release of %u signatures, with %u tags, approvals and policy files as evidence, is more than one record "
+	    "takes: %d files; divide it into projects of their own",
+	    signatures, release_evidence_count(release), MESSAGE_FILES_MAX - 1);
+	return FALSE;
+}
+
 static gboolean take_answer(struct release *release, struct message *answer, GError **error)
 {
 	for (guint i = 0; i < answer->files->len; i++) {
@@ -138,7 +159,7 @@ static gboolean take_answer(struct release *release, struct message *answer, GEr
 			release_set_file(release, name, bytes);
 		}
 	}
-	return TRUE;
+	return check_evidence(release, error);
 }
 
 static gboolean is(const struct json *body, const char *member, const char *word)
@@ -180,8 +201,12 @@ static void decided(
 	if (is(answer->body, "source", "ignored")) { /* no rule of the project matches this tag: none of our business */
 		g_autoptr(GError) gone = NULL;
 		if (store_begin(engine->store, FALSE, &gone) && store_remove(engine->store, release->id, &gone) &&
-		    store_commit(engine->store, &gone))
+		    store_commit(engine->store, &gone)) {
 			g_hash_table_remove(engine->releases, release->id);
+			return;
+		}
+		store_rollback(engine->store);
+		gate_error(engine, release, gone);
 		return;
 	}
 	if (is(answer->body, "source", "rejected")) {

@@ -7,6 +7,11 @@
 
 static const char *const status_names[] = { "working", "waiting", "ended" };
 
+static void event_free_json(void *event)
+{
+	json_unref(event);
+}
+
 static struct release *release_alloc(
     struct engine *engine, const char *id, const char *project, const char *tag, const char *tag_object)
 {
@@ -18,6 +23,7 @@ static struct release *release_alloc(
 	release->tag = g_strdup(tag);
 	release->tag_object = g_strdup(tag_object);
 	release->unsaved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	release->events = g_ptr_array_new_with_free_func(event_free_json);
 	return release;
 }
 
@@ -71,6 +77,7 @@ void release_free(struct release *release)
 	if (release->files != NULL)
 		g_hash_table_unref(release->files);
 	g_hash_table_unref(release->unsaved);
+	g_ptr_array_unref(release->events);
 	g_free(release->reason);
 	g_free(release->tag_object);
 	g_free(release->tag);
@@ -110,6 +117,11 @@ static gboolean save(struct engine *engine, struct release *release, gboolean du
 	while (g_hash_table_iter_next(&names, &name, NULL))
 		if (!store_put_file(engine->store, release->id, name, g_hash_table_lookup(release->files, name), error))
 			return FALSE;
+	for (guint i = 0; i < release->events->len; i++) {
+		g_autofree char *note = g_strdup_printf("event/%s", json_string(release->events->pdata[i], "id"));
+		if (!store_put_note(engine->store, note, release->events->pdata[i], error))
+			return FALSE;
+	}
 	if (release->status == STATUS_ENDED && !store_clear_files(engine->store, release->id, error))
 		return FALSE;
 	return store_commit(engine->store, error);
@@ -124,6 +136,30 @@ void release_save(struct engine *engine, struct release *release, gboolean durab
 		exit(EXIT_FAILURE); /* the supervisor starts us again, and we go on from what the store has */
 	}
 	g_hash_table_remove_all(release->unsaved);
+	for (guint i = 0; i < release->events->len; i++)
+		g_queue_push_tail(
+		    engine->records, g_strdup_printf("event/%s", json_string(release->events->pdata[i], "id")));
+	if (release->events->len > 0) {
+		g_ptr_array_set_size(release->events, 0);
+		engine_append(engine);
+	}
+}
+
+void release_event(struct release *release, const char *word, const char *record_sha256, struct json *extra)
+{
+	g_ptr_array_add(release->events, record_event_new(word, record_sha256, extra));
+}
+
+guint release_evidence_count(const struct release *release)
+{
+	GHashTableIter files;
+	gpointer name;
+	guint count = 0;
+
+	g_hash_table_iter_init(&files, release->files);
+	while (g_hash_table_iter_next(&files, &name, NULL))
+		count += !g_str_has_prefix(name, "work/");
+	return count;
 }
 
 void release_set_file(struct release *release, const char *name, GBytes *data)
