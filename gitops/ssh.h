@@ -1,0 +1,30 @@
+/*
+ * SSH keys and the signatures that they make (SSHSIG), as git, people and allowed_signers files use them: Ed25519, ECDSA and
+ * RSA of 3072 bits and more, plain or security keys that were touched. No SSH certificates. Internal to gitops/ and signer/.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "gitops/base/error.h"
+
+struct ssh_key;
+/* The key blob (what stands in base64 in a .pub file), to its last byte. REFUSED: a kind or size that we do not take. */
+struct ssh_key *ssh_key_read(GBytes *blob, GError **error);
+void ssh_key_free(struct ssh_key *key); /* NULL is fine */
+DEFINE_CLEANUP(ssh_key, ssh_key_free)
+const char *ssh_key_type(const struct ssh_key *key); /* "ssh-ed25519" */
+gboolean ssh_key_is_hardware(const struct ssh_key *key);
+/* "SHA256:…", as ssh-keygen -l shows it. Caller frees. */
+char *ssh_fingerprint(GBytes *blob);
+
+struct ssh_signature;
+/* The one armor block that `armor` is (armor_refusal() found nothing), made for that namespace. */
+struct ssh_signature *ssh_signature_read(const char *armor, const char *namespace, GError **error);
+void ssh_signature_free(struct ssh_signature *signature); /* NULL is fine */
+DEFINE_CLEANUP(ssh_signature, ssh_signature_free)
+GBytes *ssh_signature_key(const struct ssh_signature *signature); /* the signer's key blob, borrowed */
+const char *ssh_signature_hash(const struct ssh_signature *signature); /* "sha256" or "sha512" */
+/* Did that key sign what has this digest, by the signature's own hash? REFUSED if not. */
+gboolean ssh_signature_verify(const struct ssh_signature *signature, const struct ssh_key *key, const void *digest,
+    size_t digest_size, GError **error);
