@@ -325,6 +325,21 @@ static void put_string(GByteArray *to, const void *data, guint32 size)
 	g_byte_array_append(to, data, size);
 }
 
+struct ssh_signature *ssh_signature_read_file(GBytes *file, const char *namespace, GError **error)
+{
+	gsize size = g_bytes_get_size(file);
+	g_autofree char *text = g_strndup(g_bytes_get_data(file, NULL), size);
+	enum signature_format format;
+	const char *why = strlen(text) != size ? "a NUL byte stands in it" : armor_refusal(text, size, &format);
+
+	if (why == NULL && format != SIGNATURE_SSH)
+		why = "it is not one of SSH";
+	if (why == NULL)
+		return ssh_signature_read(text, namespace, error);
+	error_refused(error, "SSH signature: %s", why);
+	return NULL;
+}
+
 /* What the key signed: the payload's digest in its wrapping. */
 static GByteArray *signed_message(const struct ssh_signature *sig, const void *digest, size_t size)
 {

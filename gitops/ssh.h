@@ -21,6 +21,8 @@ char *ssh_fingerprint(GBytes *blob);
 struct ssh_signature;
 /* The one armor block that `armor` is (armor_refusal() found nothing), made for that namespace. */
 struct ssh_signature *ssh_signature_read(const char *armor, const char *namespace, GError **error);
+/* The same of a file's bytes, which must be that one block and nothing else. */
+struct ssh_signature *ssh_signature_read_file(GBytes *file, const char *namespace, GError **error);
 void ssh_signature_free(struct ssh_signature *signature); /* NULL is fine */
 DEFINE_CLEANUP(ssh_signature, ssh_signature_free)
 GBytes *ssh_signature_key(const struct ssh_signature *signature); /* the signer's key blob, borrowed */

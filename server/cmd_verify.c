@@ -30,7 +30,8 @@ static gboolean parse(int *argc, char **argv, struct arguments *a, gboolean *as_
 		    "Certificate roots of timestamp authorities (PEM)", "FILE" },
 		{ "openpgp-keys", 0, 0, G_OPTION_ARG_FILENAME, &a->openpgp_keys, "OpenPGP public keys of signers",
 		    "FILE" },
-		{ "allowed-signers", 0, 0, G_OPTION_ARG_FILENAME, &a->allowed_signers, "SSH keys of signers", "FILE" },
+		{ "allowed-signers", 0, 0, G_OPTION_ARG_FILENAME, &a->allowed_signers,
+		    "SSH keys of signers (as of ssh-keygen -Y verify)", "FILE" },
 		{ "at", 0, 0, G_OPTION_ARG_STRING, &a->at, "Judge chains without a stamp at this time (RFC 3339)",
 		    "TIME" },
 		{ "detached", 0, 0, G_OPTION_ARG_FILENAME, &a->detached, "The signature that stands beside the file",
@@ -42,7 +43,8 @@ static gboolean parse(int *argc, char **argv, struct arguments *a, gboolean *as_
 		"Examples:\n"
 		"  tagseal verify --roots roots.pem --timestamp-roots stamps.pem setup.exe\n"
 		"  tagseal verify --roots roots.pem --detached widget.tar.p7s widget.tar\n"
-		"  tagseal verify --openpgp-keys keys.asc --detached widget.tar.asc widget.tar\n",
+		"  tagseal verify --openpgp-keys keys.asc --detached widget.tar.asc widget.tar\n"
+		"  tagseal verify --allowed-signers signers --detached widget.tar.sig widget.tar\n",
 		1, -1 };
 
 	return command_options(&usage, entries, argc, argv, as_json, status);
@@ -67,7 +69,8 @@ static gboolean options_load(const struct arguments *a, int files, struct verify
 		return FALSE;
 	}
 	return load(a->roots, &out->roots, error) && load(a->timestamp_roots, &out->timestamp_roots, error) &&
-	       load(a->openpgp_keys, &out->openpgp_keys, error) && load(a->detached, &out->detached, error);
+	       load(a->openpgp_keys, &out->openpgp_keys, error) && load(a->detached, &out->detached, error) &&
+	       load(a->allowed_signers, &out->allowed_signers, error);
 }
 
 static void options_clear(struct verify_options *options)
@@ -75,6 +78,7 @@ static void options_clear(struct verify_options *options)
 	g_clear_pointer(&options->roots, g_bytes_unref);
 	g_clear_pointer(&options->timestamp_roots, g_bytes_unref);
 	g_clear_pointer(&options->openpgp_keys, g_bytes_unref);
+	g_clear_pointer(&options->allowed_signers, g_bytes_unref);
 	g_clear_pointer(&options->detached, g_bytes_unref);
 }
 

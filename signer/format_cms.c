@@ -9,44 +9,16 @@
 #include "gitops/base/bytes.h"
 #include "signer/certificate.h"
 #include "signer/cms.h"
+#include "signer/file_digest.h"
 #include "signer/format.h"
 
 extern const struct format format_cms;
 
-#define CHUNK (256 * 1024)
 #define SIGNATURE_MAX (16 * 1024 * 1024)
 
 static gboolean supports(const char *type G_GNUC_UNUSED)
 {
 	return TRUE;
-}
-
-/* `content`, where it is asked for, is the SHA-256 of what was read. */
-static gboolean digest_file(int fd, const EVP_MD *md, uint8_t *out, uint8_t *content, uint64_t *size, GError **error)
-{
-	g_autofree uint8_t *buffer = g_malloc(CHUNK);
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	EVP_MD_CTX *second = content != NULL && !EVP_MD_is_a(md, "SHA256") ? EVP_MD_CTX_new() : NULL;
-	gboolean done = fd_size(fd, size, error);
-
-	EVP_DigestInit_ex(context, md, NULL);
-	if (second != NULL)
-		EVP_DigestInit_ex(second, EVP_sha256(), NULL);
-	for (uint64_t at = 0; done && at < *size; at += CHUNK) {
-		size_t part = MIN(*size - at, CHUNK);
-		done = fd_pread_all(fd, buffer, part, at, error);
-		EVP_DigestUpdate(context, buffer, done ? part : 0);
-		if (second != NULL)
-			EVP_DigestUpdate(second, buffer, done ? part : 0);
-	}
-	EVP_DigestFinal_ex(context, out, NULL);
-	if (second != NULL)
-		EVP_DigestFinal_ex(second, content, NULL);
-	else if (content != NULL)
-		memcpy(content, out, SHA256_SIZE);
-	EVP_MD_CTX_free(context);
-	EVP_MD_CTX_free(second);
-	return done;
 }
 
 static const struct cms_hash *hash_of(const char *name, GError **error)
@@ -64,7 +36,7 @@ static gboolean cms_digest(int fd, const struct format_parameters *p, struct for
 	const struct cms_hash *hash = hash_of(p->hash, error);
 
 	memset(out, 0, sizeof(*out));
-	if (hash == NULL || !digest_file(fd, hash->md(), out->value, out->content, &out->file_size, error))
+	if (hash == NULL || !file_digest(fd, hash->md(), out->value, out->content, &out->file_size, error))
 		return FALSE;
 	out->hash = g_strdup(hash->name);
 	out->size = EVP_MD_get_size(hash->md());
@@ -233,7 +205,7 @@ static gboolean read_signer(
 	s->signature = g_bytes_ref(signer->signature);
 	s->cms = g_bytes_ref(cms->der);
 	s->token = token != NULL ? g_bytes_ref(token) : NULL;
-	if (!digest_file(fd, signer->hash->md(), actual, NULL, &file_size, error))
+	if (!file_digest(fd, signer->hash->md(), actual, NULL, &file_size, error))
 		return FALSE;
 	s->digest_matches = memcmp(actual, claimed, size) == 0;
 	s->why = cms_signer_flaw(signer);

@@ -3,10 +3,15 @@
 #include <string.h>
 
 #include "gitops/base/bytes.h"
+#include "gitops/ssh.h"
+#include "signer/allowed_signers.h"
 #include "signer/certificate.h"
 #include "signer/cms.h"
+#include "signer/file_digest.h"
 #include "signer/timestamp.h"
 #include "signer/type.h"
+
+#define SSH_NAMESPACE "file"
 
 /* What a detached signature is, by its first bytes. NULL for what nobody knows. */
 static const char *detached_format(GBytes *detached)
@@ -221,14 +226,67 @@ static gboolean judge_all(const struct verify_options *options, const GPtrArray 
 	return FALSE;
 }
 
+/* The principals whose key signed the file so; NULL with the reason. */
+static char *ssh_signer(
+    int fd, const struct verify_options *options, const struct ssh_signature *signature, int64_t at_ms, GError **error)
+{
+	const EVP_MD *md = g_str_equal(ssh_signature_hash(signature), "sha256") ? EVP_sha256() : EVP_sha512();
+	autoptr(ssh_key) key = ssh_key_read(ssh_signature_key(signature), error);
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	uint64_t size;
+
+	if (key == NULL || !file_digest(fd, md, digest, NULL, &size, error) ||
+	    !ssh_signature_verify(signature, key, digest, EVP_MD_get_size(md), error))
+		return NULL;
+	if (options->allowed_signers != NULL)
+		return allowed_signers_find(
+		    options->allowed_signers, ssh_signature_key(signature), SSH_NAMESPACE, at_ms, error);
+	g_set_error(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNKNOWN,
+	    "whether the SSH key is to be trusted cannot be judged without --allowed-signers");
+	return NULL;
+}
+
+/* SSH signatures have no certificates and no stamps, so none of the judging above is for them. */
+static gboolean verify_ssh(int fd, const struct verify_options *options, struct json **report, GError **error)
+{
+	autoptr(ssh_signature) signature = ssh_signature_read_file(options->detached, SSH_NAMESPACE, error);
+	int64_t at_ms = options->at_ms != 0 ? options->at_ms : time_now_ms();
+	g_autofree char *principals = NULL, *shown = NULL, *fingerprint = NULL, *time = time_format_ms(at_ms);
+	g_autoptr(GError) why = NULL;
+	struct json *entry;
+
+	if (signature == NULL)
+		return FALSE;
+	principals = ssh_signer(fd, options, signature, at_ms, &why);
+	fingerprint = ssh_fingerprint(ssh_signature_key(signature));
+	shown = principals != NULL ? text_escape(principals, -1, 200) : NULL;
+	if (report != NULL) {
+		entry = json_object_new();
+		json_set_string(entry, "format", "sshsig");
+		json_set_string(entry, "key", fingerprint);
+		json_set_string(entry, "principals", shown);
+		json_set_string(entry, "time", time);
+		json_set_boolean(entry, "good", principals != NULL);
+		json_set_string(entry, "why", principals != NULL ? NULL : why->message);
+		*report = json_array_new();
+		json_append(*report, entry);
+	}
+	if (principals == NULL)
+		g_propagate_error(error, g_steal_pointer(&why));
+	return principals != NULL;
+}
+
 gboolean verify_file(int fd, const struct verify_options *options, struct json **report, GError **error)
 {
-	autoptr(json) all = json_array_new();
-	const struct format *format =
-	    options->detached != NULL ? format_of_detached(options->detached, error) : format_of_file(fd, error);
+	autoptr(json) all = NULL;
+	const struct format *format;
 	g_autoptr(GPtrArray) found = NULL;
 	gboolean good;
 
+	if (options->detached != NULL && g_strcmp0(detached_format(options->detached), "sshsig") == 0)
+		return verify_ssh(fd, options, report, error);
+	all = json_array_new();
+	format = options->detached != NULL ? format_of_detached(options->detached, error) : format_of_file(fd, error);
 	if (format == NULL || (found = format->read(fd, options->detached, options->openpgp_keys, error)) == NULL)
 		return FALSE;
 	if (found->len == 0) {

@@ -11,6 +11,7 @@
 struct verify_options {
 	GBytes *roots, *timestamp_roots; /* PEM; NULL: what hangs on them is "could not find out" (UNKNOWN) */
 	GBytes *openpgp_keys; /* armored or binary */
+	GBytes *allowed_signers; /* OpenSSH's file, for SSH signatures in the namespace "file" */
 	int64_t at_ms; /* 0: now; a good timestamp token's time counts before it */
 	GBytes *detached; /* signature beside the file, or NULL */
 };
