@@ -174,15 +174,23 @@ static gboolean commit_root(struct init *init, const char *path, policy_files *f
 	return done;
 }
 
-static gboolean make_policy(struct init *init, GError **error)
+/* Read before anything is made: a mistake in what was asked leaves nothing behind. */
+static policy_files *read_policy(const struct init *init, GError **error)
 {
 	g_autoptr(GHashTable) files =
 	    g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
-	g_autofree char *path = below(init, "policy.git");
 	autoptr(policy) checked = NULL;
 
-	return mirror_init(error) && first_policy(init, files, error) &&
-	       (checked = policy_load(files, error)) != NULL && commit_root(init, path, files, error);
+	if (!first_policy(init, files, error) || (checked = policy_load(files, error)) == NULL)
+		return NULL;
+	return g_steal_pointer(&files);
+}
+
+static gboolean make_policy(struct init *init, policy_files *files, GError **error)
+{
+	g_autofree char *path = below(init, "policy.git");
+
+	return mirror_init(error) && commit_root(init, path, files, error);
 }
 
 static gboolean write_config(const struct init *init, GError **error)
@@ -220,6 +228,7 @@ static void tell(const struct init *init)
 static int run(struct init *init)
 {
 	g_autoptr(GError) error = NULL;
+	g_autoptr(GHashTable) files = NULL;
 	char *whole;
 
 	if (init->folder == NULL || init->maintainers == NULL) {
@@ -230,8 +239,8 @@ static int run(struct init *init)
 	whole = g_canonicalize_filename(init->folder, NULL);
 	g_free(init->folder);
 	init->folder = whole;
-	if (!make_folders(init, &error) || !make_token(init, &error) || !make_policy(init, &error) ||
-	    !write_config(init, &error))
+	if ((files = read_policy(init, &error)) == NULL || !make_folders(init, &error) || !make_token(init, &error) ||
+	    !make_policy(init, files, &error) || !write_config(init, &error))
 		return command_fail(error);
 	tell(init);
 	return 0;
