@@ -39,6 +39,7 @@ struct format_signature { /* one signature that read() found */
 	char *format, *digest; /* "sha256:…" of format_digest as the signature claims it */
 	X509 *certificate; /* or NULL (OpenPGP) */
 	char *key; /* OpenPGP fingerprint; else SHA-256 of the certificate */
+	int64_t made_ms, expires_ms; /* OpenPGP: by its own word, and when it or its key expires (0: never) */
 	GBytes *signature; /* the signature value octets */
 	GBytes *cms; /* the whole SignedData or OpenPGP signature, as evidence */
 	GBytes *token; /* RFC 3161 token DER, or NULL */

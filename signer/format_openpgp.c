@@ -188,9 +188,16 @@ static const char *rule_broken(const struct openpgp_signature *s, const struct o
 		return "the key had expired when it signed";
 	if (s->created > now + CLOCK_SKEW)
 		return "the signature is from the future";
-	if (s->expires != 0 && s->created + s->expires <= now)
-		return "the signature has expired";
 	return NULL;
+}
+
+/* In milliseconds, when the signature or its key expires, whichever comes first; 0: never. */
+static int64_t expiry(const struct openpgp_signature *s, const struct openpgp_key *key)
+{
+	int64_t own = s->expires != 0 ? s->created + s->expires : G_MAXINT64;
+	int64_t first = MIN(own, key->expires != 0 ? key->expires : G_MAXINT64);
+
+	return first != G_MAXINT64 ? first * 1000 : 0;
 }
 
 static char *digest_text(const struct openpgp_signature *s, const uint8_t *digest, size_t size)
@@ -214,6 +221,7 @@ static gboolean judge_value(int fd, const struct openpgp_signature *s, const str
 	EVP_MD_CTX_free(context);
 	if (size == 0)
 		return FALSE;
+	out->expires_ms = expiry(s, key);
 	out->digest = digest_text(s, digest, size);
 	out->digest_matches = memcmp(digest, s->left, sizeof(s->left)) == 0;
 	out->intact = openpgp_signature_verify(s, key, digest, size, &refusal);
@@ -229,6 +237,7 @@ static struct format_signature *describe(const struct openpgp_signature *s)
 
 	out->format = g_strdup("openpgp");
 	out->cms = g_bytes_ref(s->packet);
+	out->made_ms = s->created * 1000;
 	if (s->has_fingerprint)
 		out->key = openpgp_fingerprint_text(s->fingerprint);
 	return out;

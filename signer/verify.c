@@ -12,6 +12,7 @@
 #include "signer/type.h"
 
 #define SSH_NAMESPACE "file"
+#define CLOCK_SKEW_MS (10 * 60 * 1000)
 
 /* What a detached signature is, by its first bytes. NULL for what nobody knows. */
 static const char *detached_format(GBytes *detached)
@@ -149,6 +150,27 @@ static gboolean judge_certificate(struct judged *j, GError **error)
 	return cms != NULL && certificate_chains(s->certificate, cms->certificates, j->options->roots, j->time_ms, error);
 }
 
+/*
+ * OpenPGP has no stamp, so what a signature says of when it was made proves nothing: it must be good at the time that is asked
+ * for.
+ */
+static gboolean judge_dates(const struct judged *j, GError **error)
+{
+	const struct format_signature *s = j->signature;
+	g_autofree char *made = time_format_ms(s->made_ms), *expires = time_format_ms(s->expires_ms);
+
+	if (s->made_ms > j->time_ms + CLOCK_SKEW_MS)
+		error_refused(
+		    error, "%s signature: it was made at %s, after the time that it is judged at", s->format, made);
+	else if (s->expires_ms != 0 && s->expires_ms <= j->time_ms)
+		error_refused(error,
+		    "%s signature: it or its key expired at %s; if you saw it before then, say when with --at",
+		    s->format, expires);
+	else
+		return TRUE;
+	return FALSE;
+}
+
 /* FALSE and UNKNOWN where a root or key is missing, FALSE and REFUSED where it is bad. */
 static gboolean judge_trust(struct judged *j, GError **error)
 {
@@ -163,7 +185,7 @@ static gboolean judge_trust(struct judged *j, GError **error)
 		timestamp_claimed_ms(j->signature->token, &j->time_ms);
 	}
 	/* OpenPGP: read() found the key among those given, which are the ones trusted. */
-	if (j->signature->certificate != NULL && !judge_certificate(j, error))
+	if (!(j->signature->certificate != NULL ? judge_certificate(j, error) : judge_dates(j, error)))
 		return FALSE;
 	if (unknown == NULL)
 		return TRUE;

@@ -328,6 +328,30 @@ static void an_openpgp_signature_is_judged_by_the_keys_given(void **state G_GNUC
 	assert_fails(verify_file(fd, &options, NULL, &error), error, TAGSEAL_ERROR_UNKNOWN, "--openpgp-keys");
 }
 
+/* OpenPGP has no stamp: the signature's own word for when it was made moves nothing. */
+static void an_openpgp_signature_must_be_good_at_the_time_asked_for(void **state G_GNUC_UNUSED)
+{
+	g_autofree char *output = NULL;
+	g_autoptr(GBytes) key = NULL, signature = NULL;
+	struct verify_options options = { 0 };
+	g_autoptr(GError) error = NULL;
+	autofd int fd = pki_open("data"), key_fd = -1, signature_fd = -1;
+
+	if (pki_run(&output,
+		"mkdir -m 700 gpg && G='gpg -q --batch --homedir gpg --pinentry-mode loopback --passphrase x' && "
+		"$G --faked-system-time 20200101T000000 --quick-gen-key old ed25519 sign 30d && "
+		"$G --faked-system-time 20200102T000000 --detach-sign -o old.sig data && $G --export -o old.gpg; "
+		"s=$?; gpgconf --homedir gpg --kill gpg-agent; exit $s") != 0)
+		fail_msg("%s", output);
+	options.openpgp_keys = key = pki_bytes(key_fd = pki_open("old.gpg"));
+	options.detached = signature = pki_bytes(signature_fd = pki_open("old.sig"));
+	assert_refused(verify_file(fd, &options, NULL, &error), error, "its key expired at 2020-01-31T00:00:00.000Z");
+	assert_true(time_parse_ms("2020-01-10T00:00:00Z", &options.at_ms));
+	assert_ok(verify_file(fd, &options, NULL, &error), error);
+	assert_true(time_parse_ms("2020-01-01T12:00:00Z", &options.at_ms));
+	assert_refused(verify_file(fd, &options, NULL, &error), error, "after the time that it is judged at");
+}
+
 static void a_detached_kind_that_nobody_knows_is_refused(void **state G_GNUC_UNUSED)
 {
 	g_autoptr(GBytes) ssh = g_bytes_new_static("-----BEGIN SSH SIGNATURE-----\n", 30);
@@ -360,6 +384,7 @@ int main(void)
 		cmocka_unit_test(a_nested_signature_of_a_stranger_spoils_the_file),
 		cmocka_unit_test(a_signer_without_the_usage_is_refused),
 		cmocka_unit_test(an_openpgp_signature_is_judged_by_the_keys_given),
+		cmocka_unit_test(an_openpgp_signature_must_be_good_at_the_time_asked_for),
 		cmocka_unit_test(a_detached_kind_that_nobody_knows_is_refused),
 	};
 
