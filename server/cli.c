@@ -150,6 +150,14 @@ gboolean command_options(const struct command_usage *usage, const GOptionEntry *
 	return TRUE;
 }
 
+void command_print_result(const char *word, const char *file)
+{
+	printf("%s ", word);
+	for (const unsigned char *c = (const unsigned char *)file; *c != '\0'; c++)
+		printf(*c < 0x20 || *c == 0x7F ? "\\x%02X" : "%c", *c);
+	printf("\n");
+}
+
 int command_warn(const GError *error)
 {
 	fflush(stdout);

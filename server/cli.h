@@ -31,6 +31,8 @@ struct command_usage {
 gboolean command_options(const struct command_usage *usage, const GOptionEntry *entries, int *argc, char **argv,
     gboolean *as_json, int *status);
 
+/* "WORD FILE" on a line of its own, whatever bytes the name has: no name can pass off a second line as a result. */
+void command_print_result(const char *word, const char *file);
 /* "PROGRAM: sentence" on stderr; the exit status. After --json also a document with "good", "why" and "exit" on stdout,
  * unless one stands there already. */
 int command_fail(const GError *error);

@@ -1,6 +1,4 @@
 /* `tagseal scan`: what the scan gate would say. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,17 +6,15 @@
 #include "gitops/base/bytes.h"
 #include "gitops/base/error.h"
 #include "server/cli.h"
+#include "server/command_file.h"
 #include "signer/scan.h"
 
 static gboolean scan_file(struct scanner *scanner, const char *path, struct json **report, GError **error)
 {
-	autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	autofd int fd = command_open(path, error);
 
-	if (fd < 0) {
-		g_set_error(
-		    error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNKNOWN, "%s cannot be read: %s", path, g_strerror(errno));
+	if (fd < 0)
 		return FALSE;
-	}
 	if (scanner_scan(scanner, fd, report, error))
 		return TRUE;
 	g_prefix_error(error, "%s: ", path);
@@ -36,7 +32,7 @@ static int scan_all(struct scanner *scanner, char **files, gboolean as_json)
 		g_autoptr(GError) error = NULL;
 
 		if (scan_file(scanner, *files, &report, &error) && !as_json)
-			printf("clean %s\n", *files);
+			command_print_result("clean", *files);
 		if (error != NULL) {
 			int status = command_warn(error);
 			worst = worst == 1 || status == 1 ? 1 : status;

@@ -95,8 +95,10 @@ static gboolean tell(const struct signing *signing, const char *output, gboolean
 {
 	autoptr(json) report = NULL;
 
-	if (!as_json)
-		return printf("signed %s\n", output) > 0 && fflush(stdout) == 0;
+	if (!as_json) {
+		command_print_result("signed", output);
+		return fflush(stdout) == 0;
+	}
 	report = signing_report(signing);
 	command_print_json(report);
 	return fflush(stdout) == 0;

@@ -27,7 +27,7 @@ static gboolean strip(const char *in_path, const char *out_path, GError **error)
 		    error, "%s: a file of type %s holds no signature that could be taken out", in_path, type->name);
 		return FALSE;
 	}
-	return (out = command_output_new(out_path, error)) != NULL && format->strip(in, out->fd, error) &&
+	return (out = command_output_new(out_path, in, error)) != NULL && format->strip(in, out->fd, error) &&
 	       command_output_commit(out, in, error);
 }
 
@@ -56,6 +56,6 @@ int cmd_strip(int argc, char **argv)
 		json_set_string(object, "stripped", output);
 		command_print_json(object);
 	} else
-		printf("stripped %s\n", output);
+		command_print_result("stripped", output);
 	return 0;
 }

@@ -110,7 +110,7 @@ static int verify_files(char **paths, int count, const struct verify_options *op
 	for (int i = 0; i < count; i++) {
 		int status = verify_one(paths[i], options, all);
 		if (status == 0 && !as_json)
-			printf("good %s\n", paths[i]);
+			command_print_result("good", paths[i]);
 		/* "No" outweighs "could not find out". */
 		if (worst == 0 || status == 1)
 			worst = status;

@@ -31,10 +31,30 @@ int command_open(const char *path, GError **error)
 	return -1;
 }
 
-struct command_output *command_output_new(const char *path, GError **error)
+/* What stands there may be replaced only if it is a file, and not the one that is read. */
+static gboolean may_replace(const char *path, int in, GError **error)
 {
-	struct command_output *output = g_new0(struct command_output, 1);
+	const char *why = NULL;
+	struct stat there, input;
 
+	if (stat(path, &there) != 0)
+		return TRUE;
+	if (!S_ISREG(there.st_mode))
+		why = "the output exists and is not a regular file";
+	else if (fstat(in, &input) != 0 || (there.st_dev == input.st_dev && there.st_ino == input.st_ino))
+		why = "the output is the input itself: give --output another name";
+	if (why != NULL)
+		g_set_error_literal(error, TAGSEAL_ERROR, TAGSEAL_ERROR_USAGE, why);
+	return why == NULL;
+}
+
+struct command_output *command_output_new(const char *path, int in, GError **error)
+{
+	struct command_output *output;
+
+	if (!may_replace(path, in, error))
+		return NULL;
+	output = g_new0(struct command_output, 1);
 	output->path = g_strdup(path);
 	output->temporary = g_strdup_printf("%s.XXXXXX", path);
 	output->fd = g_mkstemp_full(output->temporary, O_RDWR | O_CLOEXEC, 0600);

@@ -135,6 +135,27 @@ static void files_of_types_without_a_reader_are_not_judged(void **state G_GNUC_U
 	assert_runs(3, "cannot take the signatures of a file of type cab out yet", "strip --output none a.cab");
 }
 
+static void strip_replaces_neither_its_input_nor_what_is_no_file(void **state G_GNUC_UNUSED)
+{
+	g_autofree char *output = NULL, *after = NULL;
+
+	assert_int_equal(pki_run(&output, "cp s.exe i.exe && ln -s i.exe link.exe && mkdir -p dir"), 0);
+	assert_runs(2, "the output is the input itself", "strip --output i.exe i.exe");
+	assert_runs(2, "the output is the input itself", "strip --output link.exe i.exe");
+	assert_runs(2, "is not a regular file", "strip --output /dev/null i.exe");
+	assert_runs(2, "is not a regular file", "strip --output dir i.exe");
+	assert_int_equal(pki_run(&after, "cmp s.exe i.exe && test -c /dev/null"), 0);
+}
+
+static void a_name_cannot_pass_off_a_second_line(void **state G_GNUC_UNUSED)
+{
+	g_autofree char *output = NULL;
+
+	assert_int_equal(pki_run(&output, "cp s.exe \"$(printf 'a\\ngood b')\""), 0);
+	assert_runs(0, "good a\\x0Agood b\n",
+	    "verify --roots roots.pem --timestamp-roots stamps.pem \"$(printf 'a\\ngood b')\"");
+}
+
 static void verify_says_good(void **state G_GNUC_UNUSED)
 {
 	assert_runs(0, "good s.exe\n", "verify --roots roots.pem --timestamp-roots stamps.pem s.exe");
@@ -207,6 +228,8 @@ int main(void)
 		cmocka_unit_test(inspect_speaks_json),
 		cmocka_unit_test(a_refusal_is_one_json_document_too),
 		cmocka_unit_test(files_of_types_without_a_reader_are_not_judged),
+		cmocka_unit_test(strip_replaces_neither_its_input_nor_what_is_no_file),
+		cmocka_unit_test(a_name_cannot_pass_off_a_second_line),
 		cmocka_unit_test(verify_says_good),
 		cmocka_unit_test(verify_says_no_with_a_reason),
 		cmocka_unit_test(verify_says_when_it_cannot_find_out),

@@ -2,6 +2,7 @@
 #include "tests/unit/support.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "signer/scan.h"
@@ -234,6 +235,19 @@ static void the_command_says_clean_infected_and_not_known(void **state)
 	assert_int_equal(unknown->status, 3);
 }
 
+/* Opened for reading, a pipe that nobody writes into would hold the command for ever. */
+static void a_pipe_is_no_file_to_scan(void **state)
+{
+	g_autofree char *tagseal = support_program("tagseal"), *pipe = support_path("pipe");
+	autoptr(run) run = NULL;
+
+	(void)state;
+	assert_int_equal(mkfifo(pipe, 0600), 0);
+	run = support_run(tagseal, "scan", "--database", database(), pipe, NULL);
+	assert_int_equal(run->status, 3);
+	assert_contains(run->err, "is not a regular file");
+}
+
 static void a_scanner_that_moved_works_in_its_new_folder_only(void **state)
 {
 	g_autofree char *old = support_folder("old"), *new = support_folder("new");
@@ -257,6 +271,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_harmless_file_is_clean_and_the_report_says_with_what),
 		cmocka_unit_test(malware_is_refused_by_its_name),
+		cmocka_unit_test(a_pipe_is_no_file_to_scan),
 		cmocka_unit_test(a_scanner_that_moved_works_in_its_new_folder_only),
 		cmocka_unit_test(malware_in_a_zip_is_found),
 		cmocka_unit_test(an_encrypted_member_is_not_clean),
