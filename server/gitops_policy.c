@@ -21,6 +21,9 @@ static gboolean follow(struct gitops *g, const char *path, const char *branch, G
 		policy_chain_clear(&chain);
 		return FALSE;
 	}
+	if (chain.pending_refused != NULL)
+		log_event("warning", "policy=%s can never be in force: %s; %s stays so", chain.pending,
+		    chain.pending_refused, chain.commit);
 	g_clear_pointer(&g->policy, policy_unref);
 	if (g_strcmp0(g->commit, chain.commit) != 0) {
 		g_clear_pointer(&g->policy_json, g_bytes_unref);
