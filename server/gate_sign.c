@@ -145,7 +145,7 @@ static void confirmed(
 
 	(void)data;
 	if (error == NULL && g_strcmp0(json_string(answer->body, "source"), "passed") != 0) {
-		word = "rejected";
+		word = json_string(answer->body, "source");
 		reason = json_string(answer->body, "source_reason");
 	}
 	if (error == NULL && g_strcmp0(word, "passed") != 0) {

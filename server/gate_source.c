@@ -64,12 +64,18 @@ static void keep_seen(struct engine *engine, const struct release *release, cons
 	}
 }
 
+/* The answer does not know the tag any more (deleted, moved), but it was read before: what it said then stays, as its evidence does. */
+static gboolean knows_less(const struct release *release, const struct json *sections)
+{
+	return json_path(sections, "source.commit") == NULL && json_path(release->record, "source.commit") != NULL;
+}
+
 static void take_sections(struct release *release, const struct json *sections, const struct json *body)
 {
 	static const char *const to_record[] = { "policy", "source", "approvals" };
 	static const char *const to_work[] = { "key", "purpose", "rule", "moved_tags", "approve_by" };
 
-	for (guint i = 0; i < G_N_ELEMENTS(to_record); i++)
+	for (guint i = 0; i < (knows_less(release, sections) ? 1 : G_N_ELEMENTS(to_record)); i++)
 		if (json_get(sections, to_record[i]) != NULL)
 			json_set(release->record, to_record[i], json_copy(json_get(sections, to_record[i])));
 	for (guint i = 0; i < G_N_ELEMENTS(to_work); i++)
@@ -209,8 +215,8 @@ static void decided(
 		gate_error(engine, release, gone);
 		return;
 	}
-	if (is(answer->body, "source", "rejected")) {
-		gate_end(engine, release, "rejected", reason_of(answer->body, "source_reason"));
+	if (is(answer->body, "source", "rejected") || is(answer->body, "source", "denied")) {
+		gate_end(engine, release, json_string(answer->body, "source"), reason_of(answer->body, "source_reason"));
 		return;
 	}
 	if (!is(answer->body, "source", "passed")) {

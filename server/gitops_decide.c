@@ -99,6 +99,7 @@ static gboolean check_ref(struct decide *d, GError **error)
 		d->source_word = "waiting";
 		error_refused(error, "%s does not show the tag %s as %s yet", d->of->source, shown, d->tag_object);
 	} else if (id == NULL) {
+		d->source_word = "denied";
 		error_refused(error, "the tag was deleted at the source: %s stands no more at %s", shown, d->of->source);
 	} else {
 		error_refused(error,

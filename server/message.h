@@ -51,7 +51,7 @@ enum message_kind {
 	MSG_LOOK,
 	MSG_LOOKED,
 	/* {project, tag, tag_object, tag_first_seen, now, fetch: boolean, first_object} + file "seen.json" {approval commit: first seen ms}
-	 * {outcome, reason, policy, source: "passed|rejected|waiting", source_reason, approval: "passed|waiting|denied|expired|rejected", approval_reason,
+	 * {outcome, reason, policy, source: "passed|rejected|denied|waiting|ignored", source_reason, approval: "passed|waiting|denied|expired|rejected", approval_reason,
 	 *  approve_by: ms, key, purpose, rule, moved_tags, new_seen: [ids]}
 	 * + files: "sections.json" {policy, source, approvals, artifacts: [{name, url, type, sign: […], max_size, sha256, pinned_by}], timestamp, scan},
 	 *   "certificates" (PEM), "openpgp" (.asc) of the key where there are any, and evidence: "tag", "approval-N", "policy.json", "policy-chain" */
