@@ -27,12 +27,11 @@ free_port() {
 
 # Waits up to N seconds for a command to succeed.
 wait_for() {
-	local tries=$(($1 * 20))
+	local end=$((SECONDS + $1))
 	shift
 	while ! "$@" >/dev/null 2>&1; do
-		tries=$((tries - 1))
-		[ "$tries" -gt 0 ] || return 1
-		sleep 0.05
+		[ "$SECONDS" -le "$end" ] || return 1
+		sleep 0.1
 	done
 }
 
@@ -108,10 +107,14 @@ sandbox_git_host() {
 	# In a group of its own: when it ends, its children do not.
 	setsid fcgiwrap -c 4 -s "unix:$W/nginx/cgi.sock" >>"$W/nginx/cgi.log" 2>&1 &
 	sandbox_pids+=($!)
+	sandbox_nginx
+}
+
+sandbox_nginx() {
 	nginx -p "$W/nginx" -c "$W/nginx/nginx.conf" >>"$W/nginx/error.log" 2>&1 &
-	sandbox_pids+=($!)
-	wait_for 10 curl -sf -o /dev/null "http://127.0.0.1:$git_port/artifacts/" -w '' --head --output /dev/null ||
-		wait_for 10 bash -c "exec 3<>/dev/tcp/127.0.0.1/$git_port" || say_and_die "the git host does not start: $W/nginx/error.log"
+	sandbox_nginx_pid=$!
+	sandbox_pids+=("$sandbox_nginx_pid")
+	wait_for 10 bash -c "exec 3<>/dev/tcp/127.0.0.1/$git_port" || say_and_die "the git host does not start: $W/nginx/error.log"
 }
 
 sandbox_bare() {
@@ -302,7 +305,7 @@ sandbox_tag() {
 
 sandbox_approve() {
 	local person=$1 tag=$2 version=${2#v}
-	as "$person" sh -c "cd '$W/work/$person' && git fetch -q --tags && git tagseal approve '$tag' \
+	as "$person" sh -c "cd '$W/work/$person' && git tagseal approve '$tag' \
 		--artifact '$W/artifacts/$version/widget-$version.exe' --artifact '$W/artifacts/$version/widget-$version.tar.gz'"
 }
 
