@@ -146,6 +146,13 @@ static gboolean check_evidence(const struct release *release, GError **error)
 	return FALSE;
 }
 
+/* What gitops may name: anything else could pass for a signature or a token of ours. */
+static gboolean is_evidence(const char *name)
+{
+	return g_regex_match_simple(
+	    "^(tag|policy\\.json|policy-chain|approval-[1-9][0-9]{0,3})$", name, G_REGEX_DOLLAR_ENDONLY, 0);
+}
+
 static gboolean take_answer(struct release *release, struct message *answer, GError **error)
 {
 	for (guint i = 0; i < answer->files->len; i++) {
@@ -161,7 +168,7 @@ static gboolean take_answer(struct release *release, struct message *answer, GEr
 			if (sections == NULL || !check_artifacts(json_get(sections, "artifacts"), error))
 				return FALSE;
 			take_sections(release, sections, answer->body);
-		} else {
+		} else if (ours || is_evidence(name)) {
 			release_set_file(release, name, bytes);
 		}
 	}
