@@ -353,7 +353,7 @@ static void a_tag_that_is_not_there_yet_is_waited_for(void **state)
 	assert_source(s, "v9.9.9", "0123456789012345678901234567890123456789", "waiting", "does not show the tag v9.9.9");
 }
 
-static void a_deleted_and_a_moved_tag_are_refused(void **state)
+static void a_moved_tag_is_refused_and_a_deleted_one_denied(void **state)
 {
 	autoptr(scene) s = scene_new();
 	g_autofree char *old = tag_object(s, "v1.2.0"), *moved = NULL, *words = NULL;
@@ -364,7 +364,7 @@ static void a_deleted_and_a_moved_tag_are_refused(void **state)
 	words = g_strdup_printf("was moved: it is %s now", moved);
 	assert_source(s, "v1.2.0", old, "rejected", words);
 	git("alice", s->source, "tag -d v1.2.0");
-	assert_source(s, "v1.2.0", moved, "rejected", "the tag was deleted at the source");
+	assert_source(s, "v1.2.0", moved, "denied", "the tag was deleted at the source");
 }
 
 static void commits_that_must_be_signed_are_looked_at(void **state)
@@ -578,7 +578,7 @@ int main(void)
 		cmocka_unit_test(a_tag_that_no_rule_matches_is_ignored),
 		cmocka_unit_test(a_tag_on_another_branch_is_refused),
 		cmocka_unit_test(a_tag_that_is_not_there_yet_is_waited_for),
-		cmocka_unit_test(a_deleted_and_a_moved_tag_are_refused),
+		cmocka_unit_test(a_moved_tag_is_refused_and_a_deleted_one_denied),
 		cmocka_unit_test(commits_that_must_be_signed_are_looked_at),
 		cmocka_unit_test(enough_approvals_pass_and_pin_the_artifact),
 		cmocka_unit_test(the_evidence_stands_in_the_order_of_the_section),
