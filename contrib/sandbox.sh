@@ -296,7 +296,7 @@ sandbox_build() {
 	local version=$1 dir=$W/artifacts/$1
 	mkdir -p "$dir"
 	cp "${sandbox_pe:-/usr/lib/systemd/boot/efi/systemd-bootx64.efi}" "$dir/widget-$version.exe"
-	tar -C "$W/work/dev" -czf "$dir/widget-$version.tar.gz" widget.c
+	tar -C "$W/work/dev" --transform "s,^,widget-$version/," -czf "$dir/widget-$version.tar.gz" widget.c
 }
 
 sandbox_tag() {
