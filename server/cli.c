@@ -67,15 +67,15 @@ int command_main(
 		printf("%s %s\n", program, TAGSEAL_VERSION);
 		return 0;
 	}
+	if (argc >= 2 && (g_str_equal(argv[1], "--help") || g_str_equal(argv[1], "-h") || g_str_equal(argv[1], "help"))) {
+		print_help(program, commands, stdout);
+		return 0;
+	}
 	if (otherwise != NULL && (argc < 2 || argv[1][0] == '-'))
 		return otherwise(argc, argv);
 	if (argc < 2) {
 		print_help(program, commands, stderr);
 		return 2;
-	}
-	if (g_str_equal(argv[1], "--help") || g_str_equal(argv[1], "-h") || g_str_equal(argv[1], "help")) {
-		print_help(program, commands, stdout);
-		return 0;
 	}
 	for (const struct command *c = commands; c->name != NULL; c++) {
 		if (g_str_equal(c->name, argv[1]))

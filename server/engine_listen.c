@@ -217,7 +217,8 @@ static struct json *release_view(const struct store_release *row)
 	json_set_string(view, "state", status != NULL ? status : "working");
 	json_set_string(view, "gate", json_string(row->state, "gate"));
 	json_set_string(view, "reason", end != NULL ? json_string(end, "reason") : json_string(row->state, "reason"));
-	json_set_string(view, "outcome", json_string(end, "outcome"));
+	/* Closed is not over: the record has yet to be committed, and what was signed to be published. */
+	json_set_string(view, "outcome", row->open ? NULL : json_string(end, "outcome"));
 	json_set_string(view, "created", created);
 	json_set_string(view, "updated", updated);
 	json_set(view, "gates", gates_of(row->state));
