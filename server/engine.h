@@ -32,6 +32,7 @@ struct release {
 	enum status status;
 	char *reason; /* what it waits for */
 	int64_t attempts, next_ms, began_ms; /* of the present gate */
+	guint on_input; /* of these attempts: ended by the input, not by what was away */
 	GHashTable *files; /* name -> GBytes: evidence as the ledger will have it, and "work/…" that it will not */
 	GHashTable *unsaved; /* names of files not yet in the store */
 	GPtrArray *events; /* struct json: kept by the next save, in its transaction */

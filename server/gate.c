@@ -57,6 +57,7 @@ void gate_enter(struct engine *engine, struct release *release, enum gate gate)
 	release->gate = gate;
 	release->status = STATUS_WORKING;
 	release->attempts = 0;
+	release->on_input = 0;
 	release->next_ms = 0;
 	release->began_ms = time_now_ms();
 	set_reason(release, NULL);
@@ -152,13 +153,14 @@ static gboolean tried_enough(const struct engine *engine, const struct release *
 	if (release->gate == GATE_FETCH && g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNAVAILABLE))
 		return time_now_ms() - release->began_ms > engine->role->config->wait_for_artifact;
 	if (g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNKNOWN))
-		return release->attempts >= MOST_ATTEMPTS_ON_INPUT;
+		return release->on_input >= MOST_ATTEMPTS_ON_INPUT;
 	return release->attempts >= MOST_ATTEMPTS;
 }
 
 void gate_error(struct engine *engine, struct release *release, const GError *error)
 {
 	release->attempts++;
+	release->on_input += g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNKNOWN);
 	if (g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_REFUSED))
 		gate_end(engine, release, "rejected", error->message);
 	else if (g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_FAILED) || tried_enough(engine, release, error))

@@ -124,7 +124,7 @@ static struct hsm *token_of(struct sign *sign, GError **error)
 		return sign->hsm;
 	if (version != NULL && version[0] != '\0' && !g_str_equal(version, sign->refused_pin)) {
 		log_event("notice", "token=\"%s\" its PIN file was written anew: starting again", sign->token->name);
-		exit(EXIT_SUCCESS);
+		exit(EXIT_FAILURE); /* the question in hand goes with us, and is asked again */
 	}
 	g_set_error_literal(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNAVAILABLE, sign->away->message);
 	return NULL;

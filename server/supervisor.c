@@ -39,6 +39,7 @@ struct unit { /* one process that we start: one instance of a role, or the zygot
 	pid_t pid;
 	gint64 started, start_at; /* ms, monotonic; start_at 0: is running */
 	gint64 delay;
+	gboolean lost; /* the last one did not end in order: what it was asked went with it */
 };
 
 struct supervisor {
@@ -95,7 +96,7 @@ static void G_GNUC_NORETURN become(const struct supervisor *s, const struct unit
 	g_ptr_array_add(argv, g_strdup("tagseald"));
 	g_ptr_array_add(argv, g_strdup_printf("--role=%s", role_name(unit->role)));
 	g_ptr_array_add(argv, g_strdup_printf("--index=%u", unit->first));
-	if (unit->started > 0)
+	if (unit->lost)
 		g_ptr_array_add(argv, g_strdup("--again"));
 	g_ptr_array_add(argv, g_strdup_printf("--config-fd=%d", s->config_fd));
 	g_ptr_array_add(argv, g_strdup_printf("--config-name=%s", s->config_name));
@@ -147,6 +148,7 @@ static gboolean reap(struct supervisor *s, gboolean stopping)
 			if (unit->pid != pid)
 				continue;
 			unit->pid = 0;
+			unit->lost = !WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS;
 			if (now_ms() - unit->started >= CALM_MS)
 				unit->delay = FIRST_DELAY_MS;
 			unit->start_at = now_ms() + unit->delay;
