@@ -47,16 +47,15 @@ release_prepare() { # VERSION
 # What a git host and a web server take to hand out what a release needs, with git and curl: tag, approvals and policy; two
 # artifacts; two timestamps.
 release_fetches() { # VERSION
-	local version=$1 sum=0 part artifacts=http://127.0.0.1:$git_port/artifacts/$1
-	for part in \
-		"$(wall git -C "$W/mirror.git" -c protocol.version=2 fetch -q origin '+refs/tags/*:refs/tags/*' '+refs/heads/*:refs/heads/*')" \
-		"$(wall git -C "$W/policy-mirror.git" fetch -q origin '+refs/heads/*:refs/heads/*')" \
-		"$(wall curl -sf -o "$W/got.exe" "$artifacts/widget-$version.exe" -o "$W/got.tar.gz" "$artifacts/widget-$version.tar.gz")" \
-		"$(wall curl -sf -o "$W/got.tsr" -H 'Content-Type: application/timestamp-query' --data-binary "@$W/query.tsq" \
-			"http://127.0.0.1:$tsa_port/" -o "$W/got2.tsr" "http://127.0.0.1:$tsa_port/")"; do
-		sum=$((sum + part))
-	done
-	echo "$sum"
+	local source policy files stamps artifacts=http://127.0.0.1:$git_port/artifacts/$1
+	source=$(wall git -C "$W/mirror.git" fetch -q origin '+refs/tags/*:refs/tags/*' '+refs/heads/*:refs/heads/*')
+	policy=$(wall git -C "$W/policy-mirror.git" fetch -q origin '+refs/heads/*:refs/heads/*')
+	files=$(wall curl -sf -o "$W/got.exe" "$artifacts/widget-$1.exe" -o "$W/got.tar.gz" "$artifacts/widget-$1.tar.gz")
+	stamps=$(wall curl -sf -o "$W/got.tsr" -H 'Content-Type: application/timestamp-query' --data-binary "@$W/query.tsq" \
+		"http://127.0.0.1:$tsa_port/" -o "$W/got2.tsr" "http://127.0.0.1:$tsa_port/")
+	echo "fetches of $1: git source $(milliseconds "$source"), git policy $(milliseconds "$policy")," \
+		"curl artifacts $(milliseconds "$files"), curl timestamps $(milliseconds "$stamps")" >&2
+	echo $((source + policy + files + stamps))
 }
 
 # The signatures (three by the release key, one by the ledger's), scans and hashes of inputs and outputs, and the fsyncs.
