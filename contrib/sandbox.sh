@@ -15,11 +15,11 @@ say_and_die() {
 	exit 1
 }
 
-# A port that nobody listens on.
+# A port that nobody listens on, below those that the kernel gives to outgoing connections.
 free_port() {
 	local port
 	while :; do
-		port=$((20000 + RANDOM % 20000))
+		port=$((20000 + RANDOM % 12000))
 		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
 	done
 	echo "$port"
