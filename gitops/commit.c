@@ -76,6 +76,27 @@ static gboolean signature_take(struct cursor *c, struct commit *commit)
 	return TRUE;
 }
 
+/*
+ * `git merge` of a signed tag keeps that tag, whole, in a header; octopus merges one a parent. It is signed along with all
+ * else, and its own signature, folded as it stands, says nothing about this commit: it is passed over, line by line.
+ */
+static gboolean mergetags_skip(struct cursor *c, const struct commit *commit)
+{
+	guint left = g_strv_length(commit->parents);
+	const char *line;
+	size_t size;
+
+	while (object_next_is(c, "mergetag")) {
+		if (left-- < 2)
+			return cursor_refuse(c, "mergetag", "more merged tags than merged parents");
+		do {
+			if (!cursor_line(c, &line, &size, "mergetag"))
+				return FALSE;
+		} while (cursor_left(c) > 0 && c->data[c->at] == ' ');
+	}
+	return TRUE;
+}
+
 /* Headers that git knows and we refuse, each with its reason; object_headers_end() refuses all others. */
 static gboolean extra_refuse(struct cursor *c)
 {
@@ -84,7 +105,7 @@ static gboolean extra_refuse(struct cursor *c)
 	} extras[] = {
 		{ "gpgsig", "a second signature; exactly one must stand" },
 		{ "gpgsig-sha256", "a signature for SHA-256 repositories; they are not supported" },
-		{ "mergetag", "a merged tag inside a commit is refused; merge the tagged commit itself" },
+		{ "mergetag", "a merged tag stands before the signature only" },
 		{ "encoding", "messages must be UTF-8 without an encoding header (git config i18n.commitEncoding)" },
 	};
 
@@ -120,7 +141,8 @@ struct commit *commit_parse(GBytes *raw, GError **error)
 	cursor_init(&c, text, g_bytes_get_size(raw));
 	if (!object_header_id(&c, "tree", &commit->tree) || !parents_take(&c, commit) ||
 	    !object_identity(&c, "author", &commit->author) || !object_identity(&c, "committer", &commit->committer) ||
-	    !signature_take(&c, commit) || !extra_refuse(&c) || !object_headers_end(&c) || !message_take(&c, commit)) {
+	    !mergetags_skip(&c, commit) || !signature_take(&c, commit) || !extra_refuse(&c) ||
+	    !object_headers_end(&c) || !message_take(&c, commit)) {
 		cursor_fail(&c, "commit", error);
 		return NULL;
 	}

@@ -8,6 +8,9 @@
 #define PEOPLE "author Bob <bob@example.org> 1767225600 +0000\ncommitter Alice <alice@example.org> 1767225601 -0730\n"
 #define HEADERS "tree " TREE "\nparent " OID "\nparent " TREE "\n" PEOPLE
 #define GPGSIG "gpgsig -----BEGIN PGP SIGNATURE-----\n \n iQ==\n =abcd\n -----END PGP SIGNATURE-----\n"
+#define MERGETAG                                                                                                       \
+	"mergetag object " OID "\n type commit\n tag v1\n tagger B <b@c> 1 +0000\n \n m\n"                             \
+	" -----BEGIN SSH SIGNATURE-----\n AAAA\n -----END SSH SIGNATURE-----\n"
 #define MESSAGE "\nApprove\n\nTagseal-Approve: v1\n"
 #define GOOD HEADERS GPGSIG MESSAGE
 
@@ -104,9 +107,30 @@ static void a_signature_in_the_message_is_refused(void **state)
 	refused(HEADERS "\nm\n-----BEGIN SSH SIGNATURE-----\n", "a signature stands in the message");
 }
 
-static void merged_tags_and_encodings_are_refused(void **state)
+static void a_merged_tag_is_part_of_what_was_signed(void **state)
 {
-	refused(HEADERS "mergetag object " OID "\n type commit\n" GPGSIG MESSAGE, "mergetag");
+	autoptr(commit) commit = parsed(HEADERS MERGETAG GPGSIG MESSAGE);
+	autoptr(commit) plain = parsed(HEADERS MERGETAG MESSAGE);
+	size_t size;
+	const char *payload = g_bytes_get_data(commit->payload, &size);
+
+	assert_int_equal(size, strlen(HEADERS MERGETAG MESSAGE));
+	assert_memory_equal(payload, HEADERS MERGETAG MESSAGE, size);
+	assert_string_equal(
+	    commit->signature, "-----BEGIN PGP SIGNATURE-----\n\niQ==\n=abcd\n-----END PGP SIGNATURE-----\n");
+	assert_false(plain->is_signed);
+}
+
+static void merged_tags_stand_before_the_signature_and_one_a_merged_parent(void **state)
+{
+	refused(HEADERS GPGSIG MERGETAG MESSAGE, "before the signature only");
+	refused(HEADERS MERGETAG MERGETAG GPGSIG MESSAGE, "more merged tags than merged parents");
+	refused("tree " TREE "\nparent " OID "\n" PEOPLE MERGETAG GPGSIG MESSAGE, "more merged tags");
+	refused(HEADERS "mergetag object " OID, "mergetag");
+}
+
+static void encodings_are_refused(void **state)
+{
 	refused(HEADERS "encoding ISO-8859-1\n" GPGSIG MESSAGE, "must be UTF-8 without an encoding header");
 }
 
@@ -141,7 +165,9 @@ int main(void)
 		cmocka_unit_test(headers_after_the_signature_are_refused),
 		cmocka_unit_test(two_signatures_are_refused),
 		cmocka_unit_test(a_signature_in_the_message_is_refused),
-		cmocka_unit_test(merged_tags_and_encodings_are_refused),
+		cmocka_unit_test(a_merged_tag_is_part_of_what_was_signed),
+		cmocka_unit_test(merged_tags_stand_before_the_signature_and_one_a_merged_parent),
+		cmocka_unit_test(encodings_are_refused),
 		cmocka_unit_test(lines_after_the_armors_end_are_refused),
 		cmocka_unit_test(a_nul_cannot_hide_text),
 		cmocka_unit_test(a_commit_cut_short_is_refused),
