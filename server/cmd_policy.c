@@ -196,6 +196,30 @@ static int verify(int argc, char **argv)
 	return verify_at(argv[1], root, from, branch != NULL ? branch : "HEAD", as_json);
 }
 
+/* The name is promised, the replay is not there yet: whoever scripts it must not take silence for an answer. */
+static int simulate(int argc, char **argv)
+{
+	g_autofree char *last = NULL;
+	const GOptionEntry entries[] = {
+		{ "last", 0, 0, G_OPTION_ARG_STRING, &last, "How many of the newest requests", "N" },
+		G_OPTION_ENTRY_NULL,
+	};
+	const struct command_usage usage = { "tagseal",
+		"[--last N] DIR", "Would replay past requests under a policy; this version of tagseal cannot yet, and always ends with 3.",
+		"", 1, 1 };
+	g_autoptr(GError) error = NULL;
+	gboolean as_json = FALSE;
+	int status;
+
+	if (!command_options(&usage, entries, &argc, argv, &as_json, &status))
+		return status;
+	g_set_error(&error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNKNOWN,
+	    "policy simulate is not supported by this version of tagseal: it could not find out what %s would decide; "
+	    "tagseal policy check reads it",
+	    argv[1]);
+	return command_fail(error);
+}
+
 /* Each subcommand answers --help by itself, under its whole name. */
 int cmd_policy(int argc, char **argv)
 {
@@ -212,6 +236,10 @@ int cmd_policy(int argc, char **argv)
 		       "[--branch NAME] "
 		       "REPO\n\n`tagseal policy check --help` says more.\n");
 		return 0;
+	}
+	if (argc >= 2 && g_str_equal(argv[1], "simulate")) {
+		argv[1] = (char *)"policy simulate";
+		return simulate(argc - 1, argv + 1);
 	}
 	fprintf(stderr, "tagseal: policy takes \"check\" or \"verify\"; see tagseal policy --help\n");
 	return 2;
