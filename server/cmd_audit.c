@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "gitops/audit.h"
+#include "gitops/base/bytes.h"
 #include "gitops/base/error.h"
 #include "server/audit_artifact.h"
 #include "server/cli.h"
@@ -105,6 +106,11 @@ int cmd_audit(int argc, char **argv)
 
 	if (!command_options(&usage, entries, &argc, argv, &findings.as_json, &status))
 		return status;
+	if (policy_root != NULL && !is_object_id(policy_root)) {
+		g_set_error(&error, TAGSEAL_ERROR, TAGSEAL_ERROR_USAGE,
+		    "--policy-root wants a commit's full id, 40 hex digits");
+		return command_fail(error);
+	}
 	options.policy_root = policy_root;
 	options.policy_repo = policy_repo;
 	options.ledger_key = ledger_key;

@@ -188,10 +188,12 @@ static int verify(int argc, char **argv)
 	if (!command_options(&usage, entries, &argc, argv, &as_json, &status))
 		return status;
 	if (root == NULL || !is_object_id(root) || (from != NULL && !is_object_id(from))) {
-		fprintf(stderr,
-		    "tagseal: policy verify needs --root with the root commit's full id of 40 hex digits (so does "
-		    "--from); see tagseal policy verify --help\n");
-		return 2;
+		g_autoptr(GError) error = NULL;
+
+		g_set_error(&error, TAGSEAL_ERROR, TAGSEAL_ERROR_USAGE,
+		    "policy verify needs --root with the root commit's full id of 40 hex digits (so does --from); see "
+		    "tagseal policy verify --help");
+		return command_fail(error);
 	}
 	return verify_at(argv[1], root, from, branch != NULL ? branch : "HEAD", as_json);
 }

@@ -72,6 +72,14 @@ static int answer(const struct question *q, const char *file, gboolean as_json)
 	return 0;
 }
 
+static int wrong_use(const char *why)
+{
+	g_autoptr(GError) error =
+	    g_error_new(TAGSEAL_ERROR, TAGSEAL_ERROR_USAGE, "%s; see tagseal verify-approval --help", why);
+
+	return command_fail(error);
+}
+
 int cmd_verify_approval(int argc, char **argv)
 {
 	struct question q = { 0 };
@@ -99,9 +107,7 @@ int cmd_verify_approval(int argc, char **argv)
 	if (command_options(&usage, entries, &argc, argv, &as_json, &status)) {
 		const char *wrong = mistake(&q);
 
-		if (wrong != NULL)
-			fprintf(stderr, "tagseal: %s; see tagseal verify-approval --help\n", wrong);
-		status = wrong != NULL ? 2 : answer(&q, argv[1], as_json);
+		status = wrong != NULL ? wrong_use(wrong) : answer(&q, argv[1], as_json);
 	}
 	question_clear(&q);
 	return status;

@@ -63,6 +63,18 @@ static void a_replay_that_cannot_be_made_is_no_answer(void **state)
 	answers(wrong, 2, "", "takes");
 }
 
+static void wrong_use_is_a_document_too(void **state)
+{
+	g_autofree char *tagseal = support_program("tagseal");
+	autoptr(run) verify = support_run(tagseal, "policy", "verify", "--json", "--root", "5f2ab3", "/", NULL);
+	autoptr(run) approval = support_run(tagseal, "verify-approval", "--json", "-", NULL);
+	autoptr(run) audit = support_run(tagseal, "audit", "--json", "--policy-root", "5f2ab3", "/", NULL);
+
+	answers(verify, 2, "{", "policy verify needs --root");
+	answers(approval, 2, "{", "verify-approval needs --people");
+	answers(audit, 2, "{", "--policy-root wants a commit's full id");
+}
+
 static void a_format_that_does_not_exist_is_told(void **state)
 {
 	g_autofree char *tagseal = support_program("tagseal");
@@ -138,6 +150,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_policy_is_checked),
 		cmocka_unit_test(a_replay_that_cannot_be_made_is_no_answer),
+		cmocka_unit_test(wrong_use_is_a_document_too),
 		cmocka_unit_test(a_format_that_does_not_exist_is_told),
 		cmocka_unit_test(a_policy_repository_is_verified),
 		cmocka_unit_test(an_approval_is_verified),
