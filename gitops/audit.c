@@ -402,7 +402,7 @@ static void audit_clear(struct audit *a)
 	g_hash_table_unref(a->uses);
 	g_hash_table_unref(a->policies);
 	if (a->keys != NULL)
-		people_unref(a->keys);
+		people_free(a->keys);
 	g_free(a->policy_tip);
 	g_clear_pointer(&a->policy_history, g_bytes_unref);
 	git_odb_free(a->odb);

@@ -184,7 +184,7 @@ void ledger_free(struct ledger *ledger)
 	ledger_index_clear(&ledger->index);
 	git_repository_free(ledger->repository);
 	if (ledger->keys != NULL)
-		people_unref(ledger->keys);
+		people_free(ledger->keys);
 	if (ledger->lock >= 0)
 		close(ledger->lock);
 	g_free(ledger->path);

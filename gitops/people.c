@@ -25,7 +25,6 @@ struct person {
 };
 
 struct people {
-	gint references;
 	GHashTable *persons; /* id -> struct person */
 	GHashTable *keys; /* key or subkey -> struct person, borrowed */
 	GHashTable *addresses; /* lower-case address -> struct person, borrowed */
@@ -317,7 +316,6 @@ struct people *people_load(policy_files *files, GError **error)
 	autoptr(people) people = g_new0(struct people, 1);
 	g_auto(GStrv) paths = person_paths(files);
 
-	people->references = 1;
 	people->persons = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, person_free);
 	people->keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	people->addresses = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -344,15 +342,9 @@ struct people *people_load_dir(const char *dir, GError **error)
 	return g_steal_pointer(&people);
 }
 
-struct people *people_ref(struct people *people)
+void people_free(struct people *people)
 {
-	g_atomic_int_inc(&people->references);
-	return people;
-}
-
-void people_unref(struct people *people)
-{
-	if (people == NULL || !g_atomic_int_dec_and_test(&people->references))
+	if (people == NULL)
 		return;
 	for (size_t s = 0; s < G_N_ELEMENTS(schemes); s++)
 		if (people->keyrings[s] != NULL)

@@ -21,9 +21,8 @@ policy_files *policy_files_from_dir(const char *dir, GError **error);
 struct people *people_load(policy_files *files, GError **error);
 /* `--people DIR` of our commands: the folder itself holds the *.toml. */
 struct people *people_load_dir(const char *dir, GError **error);
-struct people *people_ref(struct people *people);
-void people_unref(struct people *people);
-DEFINE_CLEANUP(people, people_unref)
+void people_free(struct people *people);
+DEFINE_CLEANUP(people, people_free)
 
 gboolean people_exists(const struct people *people, const char *person);
 gboolean people_in_group(const struct people *people, const char *person, const char *group);

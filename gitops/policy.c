@@ -224,7 +224,7 @@ void policy_unref(struct policy *policy)
 	g_ptr_array_unref(policy->keys);
 	g_strfreev(policy->maintainers);
 	if (policy->people != NULL)
-		people_unref(policy->people);
+		people_free(policy->people);
 	g_hash_table_unref(policy->files);
 	g_free(policy);
 }

@@ -6,33 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gitops/base/bytes.h"
 #include "gitops/base/error.h"
 
 static const char *program_name = "tagseal";
 static gboolean json_due; /* --json was given, and no document was printed yet */
-
-/* Edit distance, for "did you mean": names here are short. */
-static guint distance(const char *a, const char *b)
-{
-	size_t n = strlen(b);
-	guint row[64];
-
-	if (n >= G_N_ELEMENTS(row))
-		return G_MAXUINT;
-	for (size_t j = 0; j <= n; j++)
-		row[j] = j;
-	for (size_t i = 1; a[i - 1] != '\0'; i++) {
-		guint diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= n; j++) {
-			guint above = row[j];
-			guint best = MIN(MIN(row[j], row[j - 1]) + 1, diagonal + (a[i - 1] != b[j - 1]));
-			diagonal = above;
-			row[j] = best;
-		}
-	}
-	return row[n];
-}
 
 static void print_help(const char *program, const struct command *commands, FILE *out)
 {
@@ -60,7 +38,8 @@ static int run_full(char **argv)
 int command_main(
     const char *program, const struct command *commands, int argc, char **argv, int (*otherwise)(int argc, char **argv))
 {
-	const struct command *nearest = commands;
+	const char *names[32] = { NULL }, *nearest; /* more than any program of ours has */
+	guint count = 0;
 
 	program_name = program;
 	if (argc >= 2 && (g_str_equal(argv[1], "--version") || g_str_equal(argv[1], "-V"))) {
@@ -80,11 +59,13 @@ int command_main(
 	for (const struct command *c = commands; c->name != NULL; c++) {
 		if (g_str_equal(c->name, argv[1]))
 			return c->run != NULL ? c->run(argc - 1, argv + 1) : run_full(argv);
-		if (distance(argv[1], c->name) < distance(argv[1], nearest->name))
-			nearest = c;
+		if (count + 1 < G_N_ELEMENTS(names))
+			names[count++] = c->name;
 	}
-	fprintf(stderr, "%s: there is no command \"%s\"; did you mean \"%s\"? (%s --help lists them)\n", program,
-	    argv[1], nearest->name, program);
+	nearest = name_nearest(argv[1], names);
+	fprintf(stderr, "%s: there is no command \"%s\"%s%s%s (%s --help lists them)\n", program, argv[1],
+	    nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "",
+	    program);
 	return 2;
 }
 

@@ -56,7 +56,6 @@ gboolean fd_size(int fd, uint64_t *size, GError **error);
 int memfd_from_bytes(const char *name, GBytes *bytes, GError **error);
 /* An empty memfd that may be written and sealed later; -1 with error. */
 int memfd_new(const char *name, GError **error);
-gboolean memfd_seal(int fd, GError **error);
 
 /* Now, in milliseconds since 1970. */
 int64_t time_now_ms(void);

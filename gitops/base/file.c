@@ -276,7 +276,7 @@ int memfd_new(const char *name, GError **error)
 	return fd;
 }
 
-gboolean memfd_seal(int fd, GError **error)
+static gboolean memfd_seal(int fd, GError **error)
 {
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
 		return fail(error, TAGSEAL_ERROR_FAILED, "seal", "a memfd");

@@ -164,11 +164,6 @@ guint toml_line(const struct toml *node)
 	return node->line;
 }
 
-guint toml_column(const struct toml *node)
-{
-	return node->column;
-}
-
 const char *toml_file(const struct toml *node)
 {
 	return node->file;

@@ -24,7 +24,6 @@ DEFINE_CLEANUP(toml, toml_free)
 enum toml_kind toml_kind(const struct toml *node);
 /* Where its key stands; in an array, where the value does. */
 guint toml_line(const struct toml *node);
-guint toml_column(const struct toml *node);
 const char *toml_file(const struct toml *node);
 /* Borrowed from the root. */
 const struct toml *toml_get(const struct toml *table, const char *key);
