@@ -15,7 +15,7 @@
 #include "gitops/record.h"
 #include "server/pins.h"
 #include "signer/certificate.h"
-#include "signer/cms.h"
+#include "gitops/cms.h"
 #include "signer/format.h"
 #include "signer/openpgp.h"
 #include "signer/timestamp.h"

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "signer/cms.h"
+#include "signer/cms_write.h"
 
 #define OID_RSA "1.2.840.113549.1.1.1"
 

@@ -8,7 +8,7 @@
 
 #include "gitops/base/bytes.h"
 #include "signer/certificate.h"
-#include "signer/cms.h"
+#include "signer/cms_write.h"
 #include "signer/format.h"
 #include "signer/pe.h"
 

@@ -13,7 +13,7 @@
 
 #include "gitops/base/bytes.h"
 #include "signer/certificate.h"
-#include "signer/cms.h"
+#include "gitops/cms.h"
 #include "signer/tst_info.h"
 
 #define RESPONSE_MAX (1024 * 1024) /* tokens have 3 to 10 KiB */

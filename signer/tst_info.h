@@ -4,7 +4,7 @@
 #include <glib.h>
 #include <stdint.h>
 
-#include "signer/cms.h"
+#include "gitops/cms.h"
 
 struct tst_imprint {
 	const struct cms_hash *hash;

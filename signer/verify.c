@@ -6,7 +6,7 @@
 #include "gitops/ssh.h"
 #include "signer/allowed_signers.h"
 #include "signer/certificate.h"
-#include "signer/cms.h"
+#include "gitops/cms.h"
 #include "signer/file_digest.h"
 #include "signer/timestamp.h"
 #include "signer/type.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "gitops/base/bytes.h"
-#include "signer/cms.h"
+#include "signer/cms_write.h"
 #include "signer/format.h"
 
 static void check_added(const struct cms *cms)

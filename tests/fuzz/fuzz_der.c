@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "signer/der.h"
+#include "gitops/base/der.h"
 
 static void rebuild(GByteArray *out, struct cursor *c)
 {

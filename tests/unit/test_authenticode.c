@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "signer/cms.h"
+#include "signer/cms_write.h"
 #include "signer/pe.h"
 #include "tests/unit/support_pki.h"
 

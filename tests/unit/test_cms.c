@@ -4,7 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "signer/cms.h"
+#include "signer/cms_write.h"
 #include "tests/unit/support_pki.h"
 
 static int begin(void **state)

@@ -1,7 +1,7 @@
 /* DER, held to the vectors that Windows' own tools made, and to X.690's rules. */
 #include <string.h>
 
-#include "signer/der.h"
+#include "gitops/base/der.h"
 #include "tests/unit/support_pki.h"
 
 static void assert_written(GByteArray *out, const char *hex)

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "signer/cms.h"
+#include "gitops/cms.h"
 
 static struct config *config;
 static GBytes *chain, *image, *text;

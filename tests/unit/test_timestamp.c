@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "signer/certificate.h"
+#include "signer/cms_write.h"
 #include "signer/timestamp.h"
 #include "signer/tst_info.h"
 #include "tests/unit/support_pki.h"

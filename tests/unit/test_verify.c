@@ -2,7 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "signer/cms.h"
+#include "signer/cms_write.h"
 #include "signer/pe.h"
 #include "signer/timestamp.h"
 #include "signer/verify.h"

@@ -1,6 +1,6 @@
 /*
- * CMS SignedData (RFC 5652; PKCS#7 1.5 for Authenticode), read byte-exactly and written by our own DER: the common ground of
- * format_authenticode.c, format_cms.c and timestamp.c. A signature is verified over the attributes as they stand in the file.
+ * CMS SignedData (RFC 5652; PKCS#7 1.5 for Authenticode), read byte-exactly by our own DER: the common ground of people's X.509
+ * signatures and of signer/'s formats and timestamps. A signature is verified over the attributes as they stand in the file.
  */
 #pragma once
 
@@ -9,7 +9,7 @@
 #include <openssl/x509.h>
 
 #include "gitops/base/error.h"
-#include "signer/der.h"
+#include "gitops/base/der.h"
 
 #define OID_SIGNED_DATA "1.2.840.113549.1.7.2"
 #define OID_DATA "1.2.840.113549.1.7.1"
@@ -78,24 +78,3 @@ const char *cms_certificate_id_flaw(const struct cms_signer *signer);
 /* The same for a signature not yet in a message: RSA PKCS#1 v1.5 or ECDSA in DER. */
 gboolean cms_signature_verifies(
     X509 *certificate, const struct cms_hash *hash, GBytes *to_be_signed, GBytes *signature, GError **error);
-
-/* What cms_write() puts together; the signed attributes are those that were signed. */
-struct cms_recipe {
-	const char *content_type;
-	GBytes *content_element; /* NULL: detached */
-	STACK_OF(X509) * certificates; /* leaf first */
-	const struct cms_hash *hash;
-	GBytes *attributes; /* SET */
-	GBytes *signature;
-	const char *token_oid; /* unsigned attribute that takes `token` */
-	GBytes *token; /* or NULL */
-	gboolean null_parameters; /* digest algorithms with NULL, as Windows writes them */
-};
-/* The ContentInfo; REFUSED if the signature does not verify with the leaf. */
-GBytes *cms_write(const struct cms_recipe *recipe, GError **error);
-/* The same message with one more value in an unsigned attribute of its only signer; nothing that is signed changes. */
-GBytes *cms_add_unsigned(const struct cms *cms, const char *oid, GBytes *value, GError **error);
-/* SEQUENCE { OID, SET { value } } */
-GBytes *cms_attribute_new(const char *oid, GBytes *value);
-/* The same, added to an array of GBytes; takes `value` over. */
-void cms_attribute_add(GPtrArray *attributes, const char *oid, GBytes *value);

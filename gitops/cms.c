@@ -1,4 +1,4 @@
-#include "signer/cms.h"
+#include "gitops/cms.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>

@@ -2,7 +2,7 @@
 #include <openssl/x509.h>
 #include <string.h>
 
-#include "signer/cms.h"
+#include "gitops/cms.h"
 
 #define MALFORMED "its signing certificate attribute is malformed"
 #define ANOTHER "its signing certificate attribute names another certificate"

@@ -1,4 +1,4 @@
-#include "signer/der.h"
+#include "gitops/base/der.h"
 
 #include <string.h>
 
