@@ -45,29 +45,47 @@ ours() { # KIND OUTPUT FILE [OPTION…]
 		--certificate "$work/$kind-chain.pem" "$@" --output "$output" "$file")
 }
 
-sign_kind() { # KIND ROUNDS
-	local kind=$1 rounds=$2 command ours_cpu peer_cpu ours_wall peer_wall rest
+# Whom to beat: the osslsigncode of this Debian release, and a newer one if that is what is installed.
+sign_peers() {
+	local installed suite
+	installed=$(dpkg-query -W -f '${Version}' osslsigncode)
+	peers=("osslsigncode ${installed%%[-~]*}=osslsigncode")
+	suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
+	mkdir -p "$work/peer"
+	if (cd "$work/peer" && apt-get download "osslsigncode/$suite" && dpkg -x osslsigncode_*.deb .) >"$work/peer.log" 2>&1; then
+		local own
+		own=$(dpkg-deb -f "$work"/peer/osslsigncode_*.deb Version)
+		[ "$own" = "$installed" ] || peers=("osslsigncode ${own%%[-~]*}=$work/peer/usr/bin/osslsigncode" "${peers[@]}")
+	fi
+}
+
+sign_kind() { # KIND ROUNDS NAME PROGRAM
+	local kind=$1 rounds=$2 name=$3 program=$4 command ours_cpu peer_cpu ours_wall peer_wall rest
 	ours "$kind" "$work/ours.exe" "$work/program.exe"
 	{
 		read -r ours_cpu ours_wall rest
 		read -r peer_cpu peer_wall rest
 	} < <("$build/tests/bench/race" "$rounds" "$work/ours.exe" "${command[@]}" \
-		::: "$work/peer.exe" osslsigncode sign -pkcs11module "$module" -certs "$work/$kind.pem" -ac "$work/ca.pem" \
+		::: "$work/peer.exe" "$program" sign -pkcs11module "$module" -certs "$work/$kind.pem" -ac "$work/ca.pem" \
 		-key "pkcs11:token=bench;object=$kind;type=private;pin-value=648219" -h sha256 \
 		-in "$work/program.exe" -out "$work/peer.exe") || die "the signing of a program cannot be measured"
 	osslsigncode verify -CAfile "$work/ca.pem" -in "$work/ours.exe" >"$work/verify.log" 2>&1 ||
 		die "osslsigncode does not verify what tagseal signed: $(tail -n 1 "$work/verify.log")"
 	echo "$kind: tagseal $(milliseconds "$ours_cpu") CPU, $(milliseconds "$ours_wall") wall;" \
-		"osslsigncode $(milliseconds "$peer_cpu") CPU, $(milliseconds "$peer_wall") wall (medians of $rounds rounds)"
-	verdict "CPU of signing a $(($(stat -c %s "$work/program.exe") / 1024)) KB PE, $kind, beside osslsigncode" \
+		"$name $(milliseconds "$peer_cpu") CPU, $(milliseconds "$peer_wall") wall (medians of $rounds rounds)"
+	verdict "CPU of signing a $(($(stat -c %s "$work/program.exe") / 1024)) KB PE, $kind, beside $name" \
 		"$(ratio "$ours_cpu" "$peer_cpu")" 0.80 ""
 }
 
 bench_sign() {
+	local peers peer
 	sign_world
 	sign_program
-	sign_kind rsa3072 101
-	sign_kind p256 51
+	sign_peers
+	for peer in "${peers[@]}"; do
+		sign_kind rsa3072 101 "${peer%%=*}" "${peer#*=}"
+		sign_kind p256 51 "${peer%%=*}" "${peer#*=}"
+	done
 }
 
 bench_memory() {
