@@ -97,6 +97,7 @@ struct policy_chain {
 	char *pending; /* candidate waiting for signatures, or NULL */
 	char *pending_refused; /* why the candidate can never come into force (its files do not read): file,
 				  line, column; else NULL */
+	char *pending_widens; /* why it needs one signature more than the threshold: which right of a signer it widens; else NULL */
 	guint pending_signed, pending_needed;
 	struct policy *policy; /* of `commit` */
 	guint verified; /* commits looked at (those up to `from` not counted) */
@@ -118,8 +119,7 @@ void policy_chain_clear(struct policy_chain *chain);
  *     counts once. One more for a version already in force changes nothing.
  *   - a return to the tree in force: takes a pending candidate back.
  * A candidate is in force with `threshold` maintainers of the version before it; with one more, or all of them
- * when there are no more, if it widens a right of one of its own signers: a key, group or cert authority more
- * (people_widened()), a place among taggers or approvers of an existing project, or a lower threshold.
+ * when there are no more, if it widens a right of one of its own signers (what counts as one: policy_rights.h).
  *
  * A candidate whose files policy_load() refuses is no reason to refuse the branch, but it never comes into
  * force however many sign: `commit` and `policy` stay the last good ones, `pending` and `pending_refused` name

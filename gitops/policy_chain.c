@@ -5,6 +5,7 @@
 #include "gitops/base/error.h"
 #include "gitops/policy.h"
 #include "gitops/policy_repository.h"
+#include "gitops/policy_rights.h"
 
 #define HISTORY_MAX 20000
 #define APPROVE "Tagseal-Approve-Policy"
@@ -26,6 +27,7 @@ void policy_chain_clear(struct policy_chain *chain)
 	g_clear_pointer(&chain->tip, g_free);
 	g_clear_pointer(&chain->pending, g_free);
 	g_clear_pointer(&chain->pending_refused, g_free);
+	g_clear_pointer(&chain->pending_widens, g_free);
 	g_clear_pointer(&chain->policy, policy_unref);
 	memset(chain, 0, sizeof(*chain));
 }
@@ -34,6 +36,7 @@ static void drop_pending(struct walk *walk)
 {
 	g_clear_pointer(&walk->chain->pending, g_free);
 	g_clear_pointer(&walk->chain->pending_refused, g_free);
+	g_clear_pointer(&walk->chain->pending_widens, g_free);
 	g_clear_pointer(&walk->pending_tree, g_free);
 	g_clear_pointer(&walk->pending, policy_unref);
 	g_hash_table_remove_all(walk->signers);
@@ -50,37 +53,8 @@ static void walk_clear(struct walk *walk)
 		policy_repository_free(walk->repository);
 }
 
-/* May this person tag, or count as an approver, anywhere in the project? */
-static gboolean has_part(const struct policy *policy, const struct policy_project *project, const char *person)
-{
-	for (guint i = 0; i < project->rule_count; i++) {
-		const struct policy_rule *rule = &project->rules[i];
-
-		if (policy_lists(policy, rule->taggers, person))
-			return TRUE;
-		for (guint j = 0; j < rule->quorum_count; j++)
-			if (policy_lists(policy, rule->quorum[j].of, person))
-				return TRUE;
-	}
-	return FALSE;
-}
-
-static gboolean widens(const struct policy *before, const struct policy *now, const char *person)
-{
-	if (policy_threshold(now) < policy_threshold(before) ||
-	    people_widened(policy_people(before), policy_people(now), person))
-		return TRUE;
-	for (guint i = 0; i < policy_project_count(now); i++) {
-		const struct policy_project *project = policy_project_at(now, i);
-		const struct policy_project *old = policy_project(before, project->name);
-
-		if (old != NULL && has_part(now, project, person) && !has_part(before, old, person))
-			return TRUE;
-	}
-	return FALSE;
-}
-
-static guint signatures_needed(const struct walk *walk)
+/* The threshold; one more, or all when there are no more, if the candidate widens a right of one of its own signers. */
+static guint signatures_needed(struct walk *walk)
 {
 	const struct policy *policy = walk->chain->policy;
 	guint maintainers = g_strv_length((char **)policy_maintainers(policy));
@@ -88,10 +62,13 @@ static guint signatures_needed(const struct walk *walk)
 	GHashTableIter all;
 	gpointer person;
 
+	g_clear_pointer(&walk->chain->pending_widens, g_free);
 	g_hash_table_iter_init(&all, walk->signers);
-	while (walk->pending != NULL && g_hash_table_iter_next(&all, &person, NULL))
-		if (widens(policy, walk->pending, person))
+	while (walk->pending != NULL && g_hash_table_iter_next(&all, &person, NULL)) {
+		walk->chain->pending_widens = policy_widens(policy, walk->pending, person);
+		if (walk->chain->pending_widens != NULL)
 			return MIN(needed + 1, maintainers);
+	}
 	return needed;
 }
 

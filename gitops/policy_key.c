@@ -73,6 +73,22 @@ static gboolean check_beside(
 	return toml_fail(node, error, "%s names \"%s\", but there is no file %s", field, name, path);
 }
 
+/* One private key has one file: under a second one it would have another purpose, or owe less. */
+static gboolean check_label(
+    const struct policy *policy, const struct toml *root, const struct policy_key *key, GError **error)
+{
+	const struct toml *node = toml_get(root, "label");
+
+	for (guint i = 0; i < policy->keys->len; i++) {
+		const struct policy_key *other = policy->keys->pdata[i];
+
+		if (g_str_equal(other->label, key->label))
+			return toml_fail(node != NULL ? node : root, error,
+			    "the label \"%s\" stands in %s too; one private key has one file", key->label, other->file);
+	}
+	return TRUE;
+}
+
 static gboolean read_fields(const struct toml *root, struct key_file *file, GError **error)
 {
 	return toml_read(root, key_fields, G_N_ELEMENTS(key_fields), file, "a key", error) &&
@@ -97,7 +113,7 @@ struct policy_key *policy_key_read(const struct policy *policy, const char *file
 	key->name = g_strndup(file + strlen("keys/"), strlen(file) - strlen("keys/") - strlen(".toml"));
 	if (key->label == NULL)
 		key->label = g_strdup(key->name);
-	if (!good || !check_beside(policy, root, "chain", key->chain, error) ||
+	if (!good || !check_label(policy, root, key, error) || !check_beside(policy, root, "chain", key->chain, error) ||
 	    !check_beside(policy, root, "openpgp", key->openpgp, error))
 		return NULL;
 	return g_steal_pointer(&key);

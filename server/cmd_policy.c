@@ -129,8 +129,9 @@ static void print_chain(const struct policy_chain *chain)
 	if (chain->pending_refused != NULL)
 		printf("pending   %s cannot come into force: %s\n", chain->pending, chain->pending_refused);
 	else if (chain->pending != NULL)
-		printf("pending   %s has %u of %u signatures\n", chain->pending, chain->pending_signed,
-		    chain->pending_needed);
+		printf("pending   %s has %u of %u signatures%s%s\n", chain->pending, chain->pending_signed,
+		    chain->pending_needed, chain->pending_widens != NULL ? "; one more is needed since " : "",
+		    chain->pending_widens != NULL ? chain->pending_widens : "");
 }
 
 static struct json *describe_chain(const struct policy_chain *chain)
@@ -143,6 +144,7 @@ static struct json *describe_chain(const struct policy_chain *chain)
 	json_set_integer(document, "verified", chain->verified);
 	json_set_string(document, "pending", chain->pending);
 	json_set_string(document, "pending_refused", chain->pending_refused);
+	json_set_string(document, "pending_widens", chain->pending_widens);
 	if (chain->pending != NULL) {
 		json_set_integer(document, "pending_signed", chain->pending_signed);
 		json_set_integer(document, "pending_needed", chain->pending_needed);

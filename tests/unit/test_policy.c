@@ -245,6 +245,16 @@ static void a_test_key_under_the_release_authority_is_refused(void **state)
 	refused(files, "keys/release.pem: not a chain of 1 to 16 X.509 certificates in PEM");
 }
 
+/* Under a second file's purpose and demands the key would serve tests, or owe less. */
+static void a_private_key_that_two_files_name_is_refused(void **state)
+{
+	(void)state;
+	change_refused("keys/test.toml", "test-key", "release-2026",
+	    "keys/test.toml:1:1: the label \"release-2026\" stands in keys/release-2026.toml too; one private key has "
+	    "one "
+	    "file");
+}
+
 static void who_pins_must_be_said_and_possible(void **state)
 {
 	(void)state;
@@ -353,6 +363,7 @@ int main(void)
 		cmocka_unit_test(lines_without_a_person_in_common_add_up),
 		cmocka_unit_test(a_key_that_is_not_there_or_of_another_purpose_is_refused),
 		cmocka_unit_test(a_test_key_under_the_release_authority_is_refused),
+		cmocka_unit_test(a_private_key_that_two_files_name_is_refused),
 		cmocka_unit_test(who_pins_must_be_said_and_possible),
 		cmocka_unit_test(artifacts_that_could_not_be_signed_are_refused),
 		cmocka_unit_test(names_and_lists_that_match_nothing_are_refused),

@@ -300,11 +300,15 @@ static void whoever_widens_their_own_rights_needs_one_more(void **state)
 {
 	struct history *h = *state;
 	g_autofree char *own = NULL, *second = NULL, *other = NULL, *foreign = NULL;
+	struct policy_chain chain;
 
 	sample_replace(h->files, "people/carol.toml", "\"security\"", "\"release-managers\", \"security\"");
 	own = candidate(h, "carol", h->root);
 	second = approve(h, "alice", own, own);
 	pending(h, second, own, 2, 3);
+	chain = chain_at(h, NULL, second);
+	assert_string_equal(chain.pending_widens, "people/carol.toml gives carol a key or group");
+	policy_chain_clear(&chain);
 	/* The same change by two whom it gives nothing. */
 	other = candidate(h, "alice", h->root);
 	foreign = approve(h, "dave", other, other);
