@@ -26,7 +26,8 @@ struct person {
 
 struct people {
 	GHashTable *persons; /* id -> struct person */
-	GHashTable *keys; /* key or subkey -> struct person, borrowed */
+	GHashTable *keys; /* key, subkey or "AUTHORITY NAME" -> struct person, borrowed */
+	GHashTable *revoked; /* key that stands in [[revoked]] -> struct person, borrowed: the first of them */
 	GHashTable *addresses; /* lower-case address -> struct person, borrowed */
 	void *keyrings[G_N_ELEMENTS(schemes)];
 	char **names; /* sorted; borrows nothing */
@@ -70,17 +71,34 @@ struct loading {
 	const struct toml *entry;
 };
 
-/* A key belongs to one person: else one human could be counted as two. */
+static gboolean is_free(const struct loading *l, GHashTable *owners, const char *key, GError **error)
+{
+	const struct person *owner = g_hash_table_lookup(owners, key);
+
+	return owner == NULL || owner == l->person ||
+	       toml_fail(l->entry, error,
+		   "the key %s stands in %s too; a key may belong to one person only: remove it from one of the files",
+		   key, owner->file);
+}
+
+/* A key belongs to one person, also when it is revoked: else one human could be counted as two. */
 static gboolean claim_key(void *data, const char *key, GError **error)
 {
 	struct loading *l = data;
-	struct person *owner = g_hash_table_lookup(l->people->keys, key);
 
-	if (owner != NULL && owner != l->person)
-		return toml_fail(l->entry, error,
-		    "the key %s stands in %s too; a key may belong to one person only: remove it from one of the files",
-		    key, owner->file);
+	if (!is_free(l, l->people->keys, key, error) || !is_free(l, l->people->revoked, key, error))
+		return FALSE;
 	g_hash_table_insert(l->people->keys, g_strdup(key), l->person);
+	return TRUE;
+}
+
+/* Two may revoke a key that neither of them claims, such as the authority of both. */
+static gboolean claim_revoked(struct loading *l, const char *key, GError **error)
+{
+	if (!is_free(l, l->people->keys, key, error))
+		return FALSE;
+	if (!g_hash_table_contains(l->people->revoked, key))
+		g_hash_table_insert(l->people->revoked, g_strdup(key), l->person);
 	return TRUE;
 }
 
@@ -94,8 +112,21 @@ static gboolean array_of(const struct toml *node, enum toml_kind kind, const cha
 	return TRUE;
 }
 
+/* By which an authority may know the person: the file's name, and each address. */
+static char **names_of(const struct person *p)
+{
+	g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+	g_strv_builder_add(builder, p->id);
+	for (guint i = 0; p->email != NULL && p->email[i] != NULL; i++)
+		g_strv_builder_add(builder, p->email[i]);
+	return g_strv_builder_end(builder);
+}
+
 static gboolean keys_load(struct loading *l, GError **error)
 {
+	g_auto(GStrv) names = names_of(l->person);
+
 	for (size_t s = 0; s < G_N_ELEMENTS(schemes); s++) {
 		const struct toml *array = l->person->keys[s];
 
@@ -103,7 +134,8 @@ static gboolean keys_load(struct loading *l, GError **error)
 			return FALSE;
 		for (guint i = 0; array != NULL && i < toml_length(array); i++) {
 			l->entry = toml_at(array, i);
-			if (!schemes[s]->keyring_add(l->people->keyrings[s], l->entry, l->files, claim_key, l, error))
+			if (!schemes[s]->keyring_add(l->people->keyrings[s], l->entry, l->files,
+				(const char *const *)names, claim_key, l, error))
 				return FALSE;
 		}
 	}
@@ -160,7 +192,7 @@ static gboolean revocation_take(struct loading *l, struct revoked_entry *entry, 
 		    entry->key);
 	if (g_hash_table_contains(l->person->revocations, entry->key))
 		return toml_fail(l->entry, error, "the key %s is revoked twice", entry->key);
-	if (!claim_key(l, entry->key, error))
+	if (!claim_revoked(l, entry->key, error))
 		return FALSE;
 	revocation = g_new(struct revocation, 1);
 	revocation->since = toml_get(l->entry, "since") != NULL ? entry->since : G_MININT64;
@@ -318,6 +350,7 @@ struct people *people_load(policy_files *files, GError **error)
 
 	people->persons = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, person_free);
 	people->keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	people->revoked = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	people->addresses = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	for (size_t s = 0; s < G_N_ELEMENTS(schemes); s++)
 		if ((people->keyrings[s] = schemes[s]->keyring_new(error)) == NULL)
@@ -350,6 +383,7 @@ void people_free(struct people *people)
 		if (people->keyrings[s] != NULL)
 			schemes[s]->keyring_free(people->keyrings[s]);
 	g_hash_table_unref(people->keys);
+	g_hash_table_unref(people->revoked);
 	g_hash_table_unref(people->addresses);
 	g_hash_table_unref(people->persons);
 	g_strfreev(people->names);
@@ -391,7 +425,6 @@ static int64_t revoked_since(const struct person *p, const char *key)
 	return revocation != NULL ? revocation->since : G_MAXINT64;
 }
 
-/* A revocation taken back or moved to later is a right given, as much as a new key. */
 static gboolean keys_widened(
     const struct people *before, const struct person *was, const struct people *now, const struct person *is)
 {
@@ -400,8 +433,21 @@ static gboolean keys_widened(
 
 	g_hash_table_iter_init(&iter, now->keys);
 	while (g_hash_table_iter_next(&iter, &key, &owner))
-		if (owner == is &&
-		    (g_hash_table_lookup(before->keys, key) != was || revoked_since(is, key) > revoked_since(was, key)))
+		if (owner == is && g_hash_table_lookup(before->keys, key) != was)
+			return TRUE;
+	return FALSE;
+}
+
+/* A revocation taken back or moved to later is a right given, as much as a new key; also of a key that stands nowhere else:
+ * an authority may vouch for it. */
+static gboolean revocations_widened(const struct person *was, const struct person *is)
+{
+	GHashTableIter iter;
+	void *key;
+
+	g_hash_table_iter_init(&iter, was->revocations);
+	while (g_hash_table_iter_next(&iter, &key, NULL))
+		if (revoked_since(is, key) > revoked_since(was, key))
 			return TRUE;
 	return FALSE;
 }
@@ -416,7 +462,7 @@ gboolean people_widened(const struct people *before, const struct people *now, c
 	for (guint i = 0; is->groups != NULL && is->groups[i] != NULL; i++)
 		if (!people_in_group(before, person, is->groups[i]))
 			return TRUE;
-	return keys_widened(before, was, now, is);
+	return keys_widened(before, was, now, is) || revocations_widened(was, is);
 }
 
 /* --- verifying --- */
@@ -425,6 +471,7 @@ void signer_clear(struct signer *signer)
 {
 	g_clear_pointer(&signer->person, g_free);
 	g_clear_pointer(&signer->key, g_free);
+	g_clear_pointer(&signer->through, g_free);
 }
 
 static gboolean not_revoked(const struct person *p, const char *key, int64_t at_ms, GError **error)
@@ -446,9 +493,70 @@ gboolean people_not_revoked(const struct people *people, const struct signer *si
 	const struct person *p = g_hash_table_lookup(people->persons, signer->person);
 
 	if (p != NULL)
-		return not_revoked(p, signer->key, at_ms, error);
+		return not_revoked(p, signer->key, at_ms, error) &&
+		       (signer->through == NULL || not_revoked(p, signer->through, at_ms, error));
 	error_refused(error, "%s stands in no file of people/", signer->person);
 	return FALSE;
+}
+
+static void signed_by_clear(struct signed_by *by)
+{
+	g_free(by->key);
+	g_free(by->through);
+	g_strfreev(by->claims);
+}
+
+/* The one person whom the authority can mean, or NULL with error. */
+static const struct person *person_named(const struct people *people, const struct signed_by *by, GError **error)
+{
+	const struct person *found = NULL, *p;
+
+	for (guint i = 0; by->claims[i] != NULL; i++) {
+		p = g_hash_table_lookup(people->keys, by->claims[i]);
+		if (p != NULL && found != NULL && p != found) {
+			error_refused(error,
+			    "the certificate of the key %s names both %s and %s; it must name one person", by->key,
+			    found->id, p->id);
+			return NULL;
+		}
+		found = p != NULL ? p : found;
+	}
+	if (found == NULL)
+		error_refused(error,
+		    "the certificate of the key %s names nobody whose file lists its authority %s: a principal must be "
+		    "the "
+		    "name of the person's file or one of their addresses",
+		    by->key, by->through);
+	return found;
+}
+
+/* Nobody signs as another: neither with a key that is listed for someone else, nor by an authority that is someone's own key. */
+static gboolean is_nobody_elses(const struct people *people, const struct person *p, const char *key, GError **error)
+{
+	const struct person *owner = g_hash_table_lookup(people->keys, key);
+
+	if (owner == NULL || owner == p)
+		return TRUE;
+	error_refused(error, "the certificate is %s's, but the key %s belongs to %s", p->id, key, owner->id);
+	return FALSE;
+}
+
+/* Whose signature it is, if that person's keys may count. */
+static const struct person *signer_find(
+    const struct people *people, const struct signed_by *by, int64_t at_ms, GError **error)
+{
+	const struct person *p;
+
+	if (by->claims != NULL)
+		p = person_named(people, by, error);
+	else if ((p = g_hash_table_lookup(people->keys, by->key)) == NULL)
+		error_refused(error, "the key %s that signed belongs to no known person", by->key);
+	if (p == NULL || !not_revoked(p, by->key, at_ms, error) || !is_nobody_elses(people, p, by->key, error))
+		return NULL;
+	if (by->through != NULL &&
+	    (!not_revoked(p, by->through, at_ms, error) || !is_nobody_elses(people, p, by->through, error)))
+		return NULL;
+	return p;
 }
 
 gboolean people_verify(const struct people *people, enum signature_format format, const char *armor, GBytes *payload,
@@ -457,7 +565,6 @@ gboolean people_verify(const struct people *people, enum signature_format format
 	struct signed_by by = { 0 };
 	const struct person *p;
 	size_t s = 0;
-	gboolean ok;
 
 	while (s < G_N_ELEMENTS(schemes) && schemes[s]->format != format)
 		s++;
@@ -471,16 +578,11 @@ gboolean people_verify(const struct people *people, enum signature_format format
 	}
 	if (!schemes[s]->verify(people->keyrings[s], armor, payload, at_ms, &by, error))
 		return FALSE;
-	p = g_hash_table_lookup(people->keys, by.key);
-	ok = p != NULL && not_revoked(p, by.key, at_ms, error) &&
-	     (by.subkey == NULL || not_revoked(p, by.subkey, at_ms, error));
-	if (p == NULL)
-		error_refused(error, "the key %s that signed belongs to no known person", by.key);
-	if (ok)
-		*signer = (struct signer){ g_strdup(p->id), format, g_steal_pointer(&by.key), by.hardware };
-	g_free(by.key);
-	g_free(by.subkey);
-	return ok;
+	if ((p = signer_find(people, &by, at_ms, error)) != NULL)
+		*signer = (struct signer){ g_strdup(p->id), format, g_steal_pointer(&by.key), by.hardware,
+			g_steal_pointer(&by.through) };
+	signed_by_clear(&by);
+	return p != NULL;
 }
 
 /* Names and addresses are only claims; but one that is another known person's would deceive whoever reads it. */

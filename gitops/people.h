@@ -2,6 +2,15 @@
  * The people of a policy (people/NAME.toml, TRUST.md) and the question whose signature this is. A person is
  * counted, never a key; a key that stands under two people makes the set invalid. Identity comes from the key
  * alone.
+ *
+ * An SSH certificate authority says whose other keys are. It is an entry of the array `ssh`,
+ *   "cert-authority ssh-ed25519 AAAA…"                          or, in the words of authorized_keys,
+ *   "cert-authority,principals=\"alice,alice-ci\" ssh-ed25519 AAAA…"
+ * and makes the person's what it certified for a principal that is one of theirs: the name of their file ("alice") or one of
+ * their addresses, or exactly the listed ones. Many people may list one authority, since the principals tell them apart: two
+ * who claim the same one make the set invalid, and a certificate for two of them is refused. So is one that names nobody, is
+ * a host's, is not of its time (valid after <= first seen < valid before) or has a critical option but verify-required. Such
+ * a signature is revoked by the fingerprint of the certified key, or by that of the authority.
  */
 #pragma once
 
@@ -40,6 +49,7 @@ struct signer {
 	char *key; /* "SHA256:…" (ssh, x509 certificate), full upper-case hex fingerprint of the primary key
 		      (OpenPGP) */
 	gboolean hardware; /* an sk- key that proved user presence */
+	char *through; /* the OpenPGP subkey that signed, or the authority of an SSH certificate, as `key`; or NULL */
 };
 void signer_clear(struct signer *signer);
 
@@ -52,7 +62,7 @@ void signer_clear(struct signer *signer);
 gboolean people_verify(const struct people *people, enum signature_format format, const char *armor, GBytes *payload,
     int64_t at_ms, struct signer *signer, GError **error);
 
-/* Is the signer's key not revoked at `at_ms`? For what counted when it was first seen and must count now too;
+/* Is the signer's key (and subkey, or authority) not revoked at `at_ms`? For what counted when it was first seen and must count now too;
  * refused with the key, the time and the file. */
 gboolean people_not_revoked(const struct people *people, const struct signer *signer, int64_t at_ms, GError **error);
 

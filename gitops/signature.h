@@ -9,20 +9,24 @@
 
 struct signed_by { /* by whom a signature was made, as far as the signature itself can tell */
 	char *key; /* as struct signer's */
-	char *subkey; /* the OpenPGP subkey that signed, or NULL */
+	char *through; /* as struct signer's */
+	char **claims; /* where an authority says whose `key` is: what one of the people must have claimed; else NULL */
 	gboolean hardware;
 };
 
-/* Called for each key (and subkey) that an entry brings. FALSE with error: it is another person's. */
+/*
+ * Called for each key (and subkey) that an entry brings. FALSE with error: it is another person's. An entry that is believed
+ * about others' keys, as a certificate authority is, claims "AUTHORITY NAME" for each name that it may give to this person.
+ */
 typedef gboolean (*key_claim)(void *data, const char *key, GError **error);
 
 struct signature_scheme {
 	enum signature_format format;
 	const char *field; /* the array of people/NAME.toml that holds its keys */
 	void *(*keyring_new)(GError **error);
-	/* One entry of that array. `files` holds what stands beside it. */
-	gboolean (*keyring_add)(
-	    void *keyring, const struct toml *entry, policy_files *files, key_claim claim, void *data, GError **error);
+	/* One entry of that array. `files` holds what stands beside it; `names` are the person's, for authorities. */
+	gboolean (*keyring_add)(void *keyring, const struct toml *entry, policy_files *files, const char *const *names,
+	    key_claim claim, void *data, GError **error);
 	void (*keyring_free)(void *keyring);
 	/* The refusal names the key and the rule. On success the caller frees what `by` holds. */
 	gboolean (*verify)(

@@ -156,14 +156,15 @@ static GBytes *certificate_of(const struct toml *entry, policy_files *files, GEr
 	return certificate;
 }
 
-static gboolean keyring_add(
-    void *keyring, const struct toml *entry, policy_files *files, key_claim claim, void *data, GError **error)
+static gboolean keyring_add(void *keyring, const struct toml *entry, policy_files *files, const char *const *names,
+    key_claim claim, void *data, GError **error)
 {
 	g_autoptr(GBytes) certificate = certificate_of(entry, files, error);
 	g_autofree char *report = NULL;
 	rnp_result_t result;
 	gboolean ok;
 
+	(void)names; /* a certificate is one person's, whatever names it holds */
 	if (certificate == NULL)
 		return FALSE;
 	enter();
@@ -354,12 +355,12 @@ static gboolean signer_check(rnp_ffi_t ffi, rnp_key_handle_t key, int64_t at, st
 	if (!key_is_good(key, primary, at, error) || (sub && !key_is_good(primary, primary, at, error)))
 		return FALSE;
 	by->key = fingerprint_of(primary);
-	by->subkey = sub ? fingerprint_of(key) : NULL;
+	by->through = sub ? fingerprint_of(key) : NULL;
 	if (may_sign(key, error))
 		return TRUE;
-	g_prefix_error(error, "OpenPGP key %s: ", sub ? by->subkey : by->key);
+	g_prefix_error(error, "OpenPGP key %s: ", sub ? by->through : by->key);
 	g_clear_pointer(&by->key, g_free);
-	g_clear_pointer(&by->subkey, g_free);
+	g_clear_pointer(&by->through, g_free);
 	return FALSE;
 }
 
@@ -432,7 +433,7 @@ static gboolean op_verify(rnp_ffi_t ffi, GBytes *packets, GBytes *payload, int64
 	if (result_check(status, sig, error))
 		return TRUE;
 	g_clear_pointer(&by->key, g_free);
-	g_clear_pointer(&by->subkey, g_free);
+	g_clear_pointer(&by->through, g_free);
 	return FALSE;
 }
 

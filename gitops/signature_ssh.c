@@ -5,10 +5,7 @@
 #include <string.h>
 
 #include "gitops/base/bytes.h"
-#include "gitops/base/cursor.h"
 #include "gitops/ssh.h"
-
-#define TYPE_MAX 256
 
 static gboolean is_fingerprint(const char *key)
 {
@@ -18,102 +15,229 @@ static gboolean is_fingerprint(const char *key)
 
 /* --- the keyring --- */
 
+struct keyring {
+	GHashTable *keys, *authorities; /* fingerprint -> struct ssh_key */
+};
+
 static void *keyring_new(GError **error)
 {
+	struct keyring *ring = g_new(struct keyring, 1);
+
 	(void)error;
-	return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)ssh_key_free);
+	ring->keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)ssh_key_free);
+	ring->authorities = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)ssh_key_free);
+	return ring;
 }
 
 static void keyring_free(void *keyring)
 {
-	g_hash_table_unref(keyring);
+	struct keyring *ring = keyring;
+
+	g_hash_table_unref(ring->keys);
+	g_hash_table_unref(ring->authorities);
+	g_free(ring);
 }
 
-/* The key blob of a line "TYPE BASE64 [COMMENT]", as it stands in id_*.pub. */
-static GBytes *line_decode(const char *line, const struct toml *entry, GError **error)
-{
-	g_auto(GStrv) words = g_strsplit(line, " ", 3);
-	GBytes *blob = NULL;
+/* An entry's line: "[cert-authority[,principals=\"NAME,…\"] ]TYPE BASE64 [COMMENT]". */
+struct line {
+	gboolean authority;
+	char **principals; /* or NULL: the person's own names */
+	const char *key; /* where TYPE begins, within the line */
+};
 
-	if (g_str_has_prefix(line, "cert-authority")) {
-		toml_fail(
-		    entry, error, "SSH certificate authorities are not supported yet; list each person's plain keys");
-		return NULL;
+static gboolean principal_is_plain(const char *name)
+{
+	return *name != '\0' && strpbrk(name, " \t*?!\"") == NULL && text_is_clean(name, strlen(name));
+}
+
+static gboolean principals_read(const char **at, struct line *line, const struct toml *entry, GError **error)
+{
+	static const char option[] = ",principals=\"";
+	const char *start = *at + strlen(option), *end;
+	g_autofree char *list = NULL;
+
+	if (!g_str_has_prefix(*at, option) || (end = strchr(start, '"')) == NULL)
+		return toml_fail(entry, error,
+		    "after cert-authority only a blank or principals=\"NAME,…\" may stand: \"cert-authority "
+		    "ssh-ed25519 "
+		    "AAAA…\"");
+	list = g_strndup(start, end - start);
+	line->principals = g_strsplit(list, ",", -1);
+	*at = end + 1;
+	for (guint i = 0; line->principals[i] != NULL; i++)
+		if (!principal_is_plain(line->principals[i]))
+			return toml_fail(entry, error,
+			    "a principal must be a plain name; patterns, blanks and empty ones are not taken");
+	return line->principals[0] != NULL || toml_fail(entry, error, "principals names nobody");
+}
+
+static gboolean line_read(const char *text, struct line *line, const struct toml *entry, GError **error)
+{
+	static const char option[] = "cert-authority";
+
+	if (g_str_has_prefix(text, option)) {
+		line->authority = TRUE;
+		text += strlen(option);
+		if (*text != ' ' && !principals_read(&text, line, entry, error))
+			return FALSE;
+		if (*text != ' ')
+			return toml_fail(entry, error, "after cert-authority and its principals a blank must follow");
+		text += strspn(text, " ");
 	}
+	line->key = text;
+	return TRUE;
+}
+
+/* The key of "TYPE BASE64 [COMMENT]", as it stands in id_*.pub, and its fingerprint. */
+static struct ssh_key *key_read(const char *text, char **id, const struct toml *entry, GError **error)
+{
+	g_auto(GStrv) words = g_strsplit(text, " ", 3);
+	g_autoptr(GBytes) blob = NULL;
+	g_autoptr(GError) reason = NULL;
+	autoptr(ssh_key) key = NULL;
+
 	if (g_strv_length(words) >= 2)
 		blob = base64_decode_strict(words[1], strlen(words[1]), FALSE);
 	if (blob == NULL)
 		toml_fail(entry, error, "not an SSH public key: give the line of the .pub file, \"ssh-ed25519 AAAA…\"");
-	return blob;
+	else if (ssh_is_certificate(blob))
+		toml_fail(entry, error,
+		    "a certificate stands where a key must: list its authority, \"cert-authority ssh-ed25519 AAAA…\"");
+	else if ((key = ssh_key_read(blob, &reason)) == NULL)
+		toml_fail(entry, error, "%s", reason->message);
+	else if (!g_str_equal(words[0], ssh_key_type(key)))
+		toml_fail(entry, error, "the line says another key type than the key itself");
+	else {
+		*id = ssh_fingerprint(blob);
+		return g_steal_pointer(&key);
+	}
+	return NULL;
 }
 
-static gboolean keyring_add(
-    void *keyring, const struct toml *entry, policy_files *files, key_claim claim, void *data, GError **error)
+static char *claim_of(const char *authority, const char *principal)
 {
-	const char *line = toml_as_string(entry);
-	g_autoptr(GBytes) blob = NULL;
-	g_autoptr(GError) reason = NULL;
-	g_autofree char *id = NULL;
-	autoptr(ssh_key) key = NULL;
+	return g_strconcat(authority, " ", principal, NULL);
+}
 
-	(void)files;
-	if (line == NULL)
-		return toml_fail(entry, error, "an SSH key must be a string: \"ssh-ed25519 AAAA…\"");
-	if ((blob = line_decode(line, entry, error)) == NULL)
-		return FALSE;
-	if ((key = ssh_key_read(blob, &reason)) == NULL)
-		return toml_fail(entry, error, "%s", reason->message);
-	if (!g_str_has_prefix(line, ssh_key_type(key)) || line[strlen(ssh_key_type(key))] != ' ')
-		return toml_fail(entry, error, "the line says another key type than the key itself");
-	id = ssh_fingerprint(blob);
-	if (!claim(data, id, error))
-		return FALSE;
-	g_hash_table_replace(keyring, g_steal_pointer(&id), g_steal_pointer(&key));
+static gboolean claim_names(const char *authority, const char *const *names, key_claim claim, void *data, GError **error)
+{
+	for (; *names != NULL; names++) {
+		g_autofree char *text = claim_of(authority, *names);
+
+		if (!claim(data, text, error))
+			return FALSE;
+	}
 	return TRUE;
 }
 
-/* The key is none of ours: says so, and of a certificate that it is one. */
-static gboolean stranger(GBytes *key, const char *id, GError **error)
+static gboolean keyring_add(void *keyring, const struct toml *entry, policy_files *files, const char *const *names,
+    key_claim claim, void *data, GError **error)
 {
-	static const char suffix[] = "-cert-v01@openssh.com";
-	struct cursor c;
-	const uint8_t *type;
-	size_t size;
+	struct keyring *ring = keyring;
+	const char *text = toml_as_string(entry);
+	struct line line = { 0 };
+	g_auto(GStrv) principals = NULL;
+	g_autofree char *id = NULL;
+	autoptr(ssh_key) key = NULL;
+	gboolean ok;
 
-	cursor_init(&c, g_bytes_get_data(key, NULL), g_bytes_get_size(key));
-	if (cursor_string(&c, &type, &size, TYPE_MAX, "key type") && size > strlen(suffix) &&
-	    memcmp(type + size - strlen(suffix), suffix, strlen(suffix)) == 0)
-		error_refused(
-		    error, "signed with an SSH certificate; they are not supported yet: sign with the plain key");
-	else
-		error_refused(error, "the SSH key %s that signed belongs to no known person", id);
+	(void)files;
+	if (text == NULL)
+		return toml_fail(entry, error, "an SSH key must be a string: \"ssh-ed25519 AAAA…\"");
+	ok = line_read(text, &line, entry, error);
+	principals = line.principals;
+	if (!ok || (key = key_read(line.key, &id, entry, error)) == NULL)
+		return FALSE;
+	if (principals != NULL)
+		names = (const char *const *)principals;
+	if (!(line.authority ? claim_names(id, names, claim, data, error) : claim(data, id, error)))
+		return FALSE;
+	g_hash_table_replace(
+	    line.authority ? ring->authorities : ring->keys, g_steal_pointer(&id), g_steal_pointer(&key));
+	return TRUE;
+}
+
+/* --- verifying --- */
+
+static gboolean key_verify(
+    const struct ssh_signature *sig, const struct ssh_key *key, const char *id, GBytes *payload, GError **error)
+{
+	const EVP_MD *md = g_str_equal(ssh_signature_hash(sig), "sha256") ? EVP_sha256() : EVP_sha512();
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	unsigned int size = 0;
+
+	EVP_Digest(g_bytes_get_data(payload, NULL), g_bytes_get_size(payload), digest, &size, md, NULL);
+	if (ssh_signature_verify(sig, key, digest, size, error))
+		return TRUE;
+	g_prefix_error(error, "SSH key %s: ", id);
 	return FALSE;
+}
+
+static gboolean plain_verify(
+    const struct keyring *ring, const struct ssh_signature *sig, GBytes *payload, struct signed_by *by, GError **error)
+{
+	g_autofree char *id = ssh_fingerprint(ssh_signature_key(sig));
+	const struct ssh_key *key = g_hash_table_lookup(ring->keys, id);
+
+	if (key == NULL) {
+		error_refused(error, "the SSH key %s that signed belongs to no known person", id);
+		return FALSE;
+	}
+	if (!key_verify(sig, key, id, payload, error))
+		return FALSE;
+	*by = (struct signed_by){ .key = g_steal_pointer(&id), .hardware = ssh_key_is_hardware(key) };
+	return TRUE;
+}
+
+/* Whom the certificate names, as claims. */
+static char **claims_of(const struct ssh_certificate *certificate)
+{
+	const char *const *principals = ssh_certificate_principals(certificate);
+	guint count = g_strv_length((char **)principals);
+	char **claims = g_new0(char *, count + 1);
+
+	for (guint i = 0; i < count; i++)
+		claims[i] = claim_of(ssh_certificate_authority(certificate), principals[i]);
+	return claims;
+}
+
+static gboolean certificate_verify(const struct keyring *ring, const struct ssh_signature *sig, GBytes *payload,
+    int64_t at_ms, struct signed_by *by, GError **error)
+{
+	autoptr(ssh_certificate) certificate = ssh_certificate_read(ssh_signature_key(sig), error);
+	const struct ssh_key *authority, *key;
+
+	if (certificate == NULL)
+		return FALSE;
+	authority = g_hash_table_lookup(ring->authorities, ssh_certificate_authority(certificate));
+	if (authority == NULL) {
+		error_refused(error,
+		    "the certificate authority %s of the SSH key %s that signed stands in no person's file (as "
+		    "cert-authority)",
+		    ssh_certificate_authority(certificate), ssh_certificate_id(certificate));
+		return FALSE;
+	}
+	key = ssh_certificate_key(certificate);
+	if (!ssh_certificate_check(certificate, authority, at_ms, error) ||
+	    !key_verify(sig, key, ssh_certificate_id(certificate), payload, error))
+		return FALSE;
+	*by = (struct signed_by){ .key = g_strdup(ssh_certificate_id(certificate)),
+		.through = g_strdup(ssh_certificate_authority(certificate)),
+		.claims = claims_of(certificate),
+		.hardware = ssh_key_is_hardware(key) };
+	return TRUE;
 }
 
 static gboolean verify(
     void *keyring, const char *armor, GBytes *payload, int64_t at_ms, struct signed_by *by, GError **error)
 {
 	autoptr(ssh_signature) sig = ssh_signature_read(armor, "git", error);
-	const struct ssh_key *key;
-	g_autofree char *id = NULL;
-	uint8_t digest[EVP_MAX_MD_SIZE];
-	unsigned int size = 0;
-	const EVP_MD *md;
 
-	(void)at_ms; /* plain keys carry no dates; revocations are people.c's */
 	if (sig == NULL)
 		return FALSE;
-	id = ssh_fingerprint(ssh_signature_key(sig));
-	if ((key = g_hash_table_lookup(keyring, id)) == NULL)
-		return stranger(ssh_signature_key(sig), id, error);
-	md = g_str_equal(ssh_signature_hash(sig), "sha256") ? EVP_sha256() : EVP_sha512();
-	EVP_Digest(g_bytes_get_data(payload, NULL), g_bytes_get_size(payload), digest, &size, md, NULL);
-	if (!ssh_signature_verify(sig, key, digest, size, error)) {
-		g_prefix_error(error, "SSH key %s: ", id);
-		return FALSE;
-	}
-	*by = (struct signed_by){ .key = g_steal_pointer(&id), .hardware = ssh_key_is_hardware(key) };
-	return TRUE;
+	/* Plain keys carry no dates; revocations are people.c's. */
+	return ssh_is_certificate(ssh_signature_key(sig)) ? certificate_verify(keyring, sig, payload, at_ms, by, error)
+							  : plain_verify(keyring, sig, payload, by, error);
 }
 
 const struct signature_scheme signature_ssh = {

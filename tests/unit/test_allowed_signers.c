@@ -81,7 +81,7 @@ static void a_signature_for_git_is_none_for_files(void **state)
 
 static void a_certificate_is_refused_by_name(void **state)
 {
-	refused("data", "cert.sig", "ed25519", "SSH certificates are not supported yet");
+	refused("data", "cert.sig", "ed25519", "a certificate stands where a plain key must");
 }
 
 static void bytes_around_the_armor_are_refused(void **state)
