@@ -9,7 +9,7 @@
 #define PREFIX "Tagseal-"
 
 /*
- * What each trailer is for. A reserved trailer without a row (Resign, Range, Promote, …) has no meaning here
+ * What each trailer is for. A reserved trailer without a row (Resign, Promote, …) has no meaning here
  * yet: a commit that carries one might mean something else than we understand, so it does not count.
  */
 static const struct {
@@ -24,6 +24,7 @@ static const struct {
 	{ PREFIX "Tree", WORD_APPROVE | WORD_DENY, offsetof(struct approval, tree) },
 	{ PREFIX "Project", WORD_APPROVE | WORD_DENY | WORD_WITHDRAW, offsetof(struct approval, project) },
 	{ PREFIX "Policy", WORD_APPROVE | WORD_DENY | WORD_WITHDRAW, offsetof(struct approval, policy) },
+	{ PREFIX "Range", WORD_APPROVE | WORD_DENY, offsetof(struct approval, range) },
 	{ PREFIX "Reason", WORD_APPROVE | WORD_DENY | WORD_WITHDRAW, offsetof(struct approval, reason) },
 	{ PREFIX "Artifact", WORD_APPROVE | WORD_DENY, 0 }, /* one a file: trailers_artifacts() */
 };
@@ -107,6 +108,10 @@ static gboolean read_trailers(struct approval *approval, GError **error)
 			return FALSE;
 		if (value != NULL)
 			G_STRUCT_MEMBER(const char *, approval, known[i].offset) = value;
+	}
+	if (approval->range != NULL && !is_sha256_text(approval->range)) {
+		error_refused(error, "Tagseal-Range must be \"sha256:\" and 64 lower-case hex digits");
+		return FALSE;
 	}
 	approval->artifacts = trailers_artifacts(approval->trailers, error);
 	return approval->artifacts != NULL;

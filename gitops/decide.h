@@ -25,6 +25,7 @@ struct request {
 	GBytes *tag_raw;
 	int64_t tag_first_seen_ms, now_ms;
 	const char *tree; /* of the tagged commit, or NULL if not looked at */
+	const char *range_sha256; /* digest of the range report (range.h), or NULL: then no approval that binds a range counts */
 	gboolean first_object_of_name; /* no other tag object was ever seen under this name */
 	const struct approval_evidence *approvals;
 	guint approval_count;
@@ -67,7 +68,7 @@ void approval_decision_clear(struct approval_decision *d);
 gboolean approval_decide(
     const struct request *request, const struct source_decision *source, struct approval_decision *d, GError **error);
 
-/* `tagseal verify-approval`: does this raw commit count? *person borrowed from signer. */
+/* `tagseal verify-approval`: does this raw commit count? *person borrowed from signer. Whether a range that it binds is this release's is not looked at. */
 gboolean approval_verify(const struct people *people, const char *project, const char *tag, const char *tag_object,
     const char *tree, const char *policy, GBytes *raw, int64_t at_ms, struct signer *signer, GError **error);
 /* Does this commit message look like an approval, denial or withdrawal for us (cheap test before the full

@@ -10,7 +10,7 @@ enum approval_word { WORD_APPROVE = 1, WORD_DENY = 2, WORD_WITHDRAW = 4 };
 struct approval {
 	enum approval_word word;
 	const char *tag, *withdrawn; /* of Tagseal-Approve or -Deny; of Tagseal-Withdraw */
-	const char *tag_object, *tree, *project, *policy, *reason; /* NULL where absent */
+	const char *tag_object, *tree, *project, *policy, *reason, *range; /* NULL where absent */
 	GHashTable *artifacts; /* name -> "sha256:…" */
 	struct commit *commit;
 	GPtrArray *trailers;

@@ -248,6 +248,22 @@ static char *pins_refusal(const struct poll *poll, const struct vote *vote)
 	return NULL;
 }
 
+/* Whoever bound what they had looked at approved that alone. */
+static char *range_refusal(const struct poll *poll, const struct vote *vote)
+{
+	const char *bound = vote->approval->range, *is = poll->request->range_sha256;
+
+	if (bound == NULL || g_strcmp0(bound, is) == 0)
+		return NULL;
+	if (is == NULL)
+		return g_strdup_printf(
+		    "it is bound to the range %s (Tagseal-Range), and the range of this release is not known here",
+		    bound);
+	return g_strdup_printf("it is bound to the range %s (Tagseal-Range), and the range of this release is %s: git "
+			       "tagseal show %s tells it anew",
+	    bound, is, poll->request->tag);
+}
+
 /* NULL, or why this approval does not count: shown to the approver as it stands, and recorded. */
 static char *approval_refusal(const struct poll *poll, const struct vote *vote)
 {
@@ -255,6 +271,7 @@ static char *approval_refusal(const struct poll *poll, const struct vote *vote)
 	g_autofree char *where = policy_rule_where(poll->source->project, rule);
 	const char *person = vote->signer.person;
 	g_autoptr(GError) revoked = NULL;
+	char *unbound;
 
 	if (vote->withdrawn_by != NULL)
 		return g_strdup_printf("%s withdrew it (%s)", person, vote->withdrawn_by->evidence->id);
@@ -273,7 +290,8 @@ static char *approval_refusal(const struct poll *poll, const struct vote *vote)
 	if (vote->evidence->first_seen_ms > deadline(poll))
 		return g_strdup_printf(
 		    "it was first seen when the time that policy \"%s\" (%s) gives had passed", rule->name, where);
-	return pins_refusal(poll, vote);
+	unbound = range_refusal(poll, vote);
+	return unbound != NULL ? unbound : pins_refusal(poll, vote);
 }
 
 static void count_approval(struct poll *poll, struct vote *vote)

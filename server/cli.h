@@ -51,6 +51,8 @@ int cmd_verify_commit(int argc, char **argv);
 int cmd_verify_approval(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
+int cmd_range(int argc, char **argv);
+int cmd_manifest(int argc, char **argv);
 int cmd_scan(int argc, char **argv);
 /* tagseald's own */
 int cmd_serve(int argc, char **argv);

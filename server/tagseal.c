@@ -13,6 +13,8 @@ static const struct command commands[] = {
 	{ "verify-commit", "say whose signature is on a raw commit", NULL },
 	{ "policy", "check a policy, or the history of a policy repository", NULL },
 	{ "verify-approval", "say whether a raw commit counts as an approval", NULL },
+	{ "range", "say what changed since the last signed release, and who made each commit", NULL },
+	{ "manifest", "list a commit's files by SHA-256", NULL },
 	{ "audit", "check a clone of the audit repository", NULL },
 	{ NULL, NULL, NULL },
 };

@@ -403,7 +403,7 @@ static void trailers_are_read_strictly(void **state)
 	    "reserved and "
 	    "written exactly so");
 	variant_does_not_count("Tagseal-Policy: release\n", "Tagseal-Policy: release\nTagseal-Range: v1.1.0..v1.2.0\n",
-	    "it carries the trailer Tagseal-Range, which has no meaning there");
+	    "Tagseal-Range must be \"sha256:\" and 64 lower-case hex digits");
 	variant_does_not_count("Tagseal-Policy: release\n",
 	    "Tagseal-Policy: release\nTagseal-Resign: 01JDZX0000000000000000000A release-2027\n",
 	    "it carries the trailer Tagseal-Resign, which has no meaning there");
@@ -418,6 +418,31 @@ static void trailers_are_read_strictly(void **state)
 	    "message line 3: a line that starts with Tagseal- must stand in the last paragraph, where every line is "
 	    "\"Key: "
 	    "value\" without folding");
+}
+
+static void an_approval_bound_to_another_range_does_not_count(void **state)
+{
+	static const char other[] = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+	autoptr(scene) s = release();
+	g_autofree char *unknown = g_strdup_printf(
+	    "it is bound to the range %s (Tagseal-Range), and the range of this release is not known here", other);
+	g_autofree char *differs = g_strdup_printf("it is bound to the range %s (Tagseal-Range), and the range of this "
+						   "release is " DIGEST ": git tagseal show v1.2.0 tells it anew",
+	    other);
+
+	(void)state;
+	approves_with(s, "bob", "Tagseal-Artifact", "Tagseal-Range: " DIGEST "\nTagseal-Artifact");
+	s->request.range_sha256 = DIGEST;
+	approves_with(s, "carol", "Tagseal-Artifact",
+	    "Tagseal-Range: sha256:0000000000000000000000000000000000000000000000000000000000000000\nTagseal-Artifact");
+	second_does_not_count(s, differs);
+	s->request.range_sha256 = NULL;
+	decide(s);
+	does_not_count(s, 1, unknown);
+	s->request.range_sha256 = other;
+	decide(s);
+	counts(s, 1);
+	assert_false(json_boolean(json_at(s->decision.section, 0), "counts", TRUE));
 }
 
 static void one_person_is_one_approval(void **state)
@@ -840,6 +865,7 @@ int main(void)
 		cmocka_unit_test(an_approval_of_something_else_does_not_count),
 		cmocka_unit_test(an_approval_of_the_tag_before_it_moved_does_not_count),
 		cmocka_unit_test(trailers_are_read_strictly),
+		cmocka_unit_test(an_approval_bound_to_another_range_does_not_count),
 		cmocka_unit_test(one_person_is_one_approval),
 		cmocka_unit_test(a_person_counts_in_every_line_that_lists_them),
 		cmocka_unit_test(somebody_not_on_the_list_does_not_count),
