@@ -4,14 +4,14 @@
 #include "gitops/audit_private.h"
 #include "gitops/base/bytes.h"
 #include "gitops/base/error.h"
-#include "gitops/decide.h"
+#include "gitops/replay.h"
 
 struct again { /* one release decided again */
 	struct audit *a;
 	const struct json *record;
 	GHashTable *files;
-	struct request request;
-	GArray *approvals; /* of struct approval_evidence */
+	struct replay replay;
+	struct request *request; /* the replay's */
 	struct source_decision source;
 	struct approval_decision approval;
 };
@@ -19,13 +19,6 @@ struct again { /* one release decided again */
 static const char *text_at(const struct json *value, const char *path)
 {
 	return json_as_string(json_path(value, path));
-}
-
-static int64_t time_of(const char *text, int64_t otherwise)
-{
-	int64_t ms;
-
-	return text != NULL && time_parse_ms(text, &ms) ? ms : otherwise;
 }
 
 static const struct json *gate_line(const struct json *record, const char *gate)
@@ -46,51 +39,6 @@ static gboolean passed(const struct json *record, const char *gate)
 
 /* ---- evidence ---- */
 
-/* Raw bytes that hash to the id and the digest that the record gives. */
-static GBytes *evidence(struct again *g, const char *name, const char *type, const char *id, const char *sha256)
-{
-	GBytes *raw = g_hash_table_lookup(g->files, name);
-	g_autofree char *real = NULL, *digest = NULL;
-
-	if (raw == NULL) {
-		audit_bad(g->a, "its evidence lacks \"%s\"", name);
-		return NULL;
-	}
-	real = object_id(raw, type, NULL);
-	digest = sha256_text_bytes(raw);
-	if (g_strcmp0(real, id) != 0 || (sha256 != NULL && g_strcmp0(digest, sha256) != 0)) {
-		audit_bad(g->a, "its evidence \"%s\" is not the object that it names", name);
-		return NULL;
-	}
-	return raw;
-}
-
-/* Trailers name the tree where the approval was made before the tag, in its history. */
-static gboolean names_tree(GBytes *raw)
-{
-	return g_strstr_len(g_bytes_get_data(raw, NULL), (gssize)g_bytes_get_size(raw), "\nTagseal-Tree:") != NULL;
-}
-
-static gboolean take_approvals(struct again *g)
-{
-	const struct json *list = json_get(g->record, "approvals");
-
-	for (guint i = 0; i < json_length(list); i++) {
-		const struct json *line = json_at(list, i);
-		g_autofree char *name = g_strdup_printf("approval-%u", i + 1);
-		GBytes *raw = evidence(g, name, "commit", json_string(line, "commit"), json_string(line, "sha256"));
-		struct approval_evidence one = { .raw = raw };
-
-		if (raw == NULL)
-			return FALSE;
-		one.id = (char *)json_string(line, "commit");
-		one.first_seen_ms = time_of(json_string(line, "first_seen"), 0);
-		one.in_history = names_tree(raw);
-		g_array_append_val(g->approvals, one);
-	}
-	return TRUE;
-}
-
 /* Was another tag object recorded under this name before? The log itself is the memory. */
 static gboolean is_first_object(struct audit *a, const struct json *record)
 {
@@ -106,30 +54,19 @@ static gboolean is_first_object(struct audit *a, const struct json *record)
 
 static gboolean prepare(struct again *g)
 {
-	const struct json *record = g->record;
-	const struct json *line = gate_line(record, "approval");
-	const char *policy_commit = text_at(record, "policy.commit"), *object = text_at(record, "source.tag_object");
+	const char *policy_commit = text_at(g->record, "policy.commit");
 	const struct audit_policy *policy = audit_policy_of(g->a, policy_commit, g->files);
-	GBytes *tag = evidence(g, "tag", "tag", object, text_at(record, "source.tag_sha256"));
+	g_autoptr(GError) why = NULL;
 
-	if (policy == NULL || tag == NULL || !take_approvals(g))
+	if (policy == NULL)
 		return FALSE;
-	if (line == NULL)
-		line = gate_line(record, "source");
-	g->request = (struct request){
-		.policy = policy->policy,
-		.policy_commit = policy_commit,
-		.project = json_string(record, "project"),
-		.tag = json_string(record, "tag"),
-		.tag_object = object,
-		.tag_raw = tag,
-		.tag_first_seen_ms = time_of(text_at(record, "source.first_seen"), 0),
-		.now_ms = time_of(json_string(line, "ended"), time_now_ms()),
-		.tree = text_at(record, "source.tree"),
-		.first_object_of_name = is_first_object(g->a, record),
-		.approvals = (const struct approval_evidence *)(void *)g->approvals->data,
-		.approval_count = g->approvals->len,
-	};
+	if (!replay_read(g->record, g->files, &g->replay, &why)) {
+		audit_bad(g->a, "%s", why->message);
+		return FALSE;
+	}
+	g->request = &g->replay.request;
+	g->request->policy = policy->policy;
+	g->request->first_object_of_name = is_first_object(g->a, g->record);
 	return TRUE;
 }
 
@@ -207,7 +144,7 @@ static void compare_pins(struct again *g)
 static void check_signature(struct again *g, const char *name, const struct json *signature)
 {
 	const struct policy_rule *rule = g->source.rule;
-	const struct policy_key *key = policy_key(g->request.policy, rule->key);
+	const struct policy_key *key = policy_key(g->request->policy, rule->key);
 	const char *format = json_string(signature, "format");
 	gboolean (*stamped)(const char *) = g->a->options->stamped;
 	gboolean has_place = format == NULL || stamped == NULL || stamped(format);
@@ -224,7 +161,7 @@ static void check_signed(struct again *g)
 {
 	const struct json *artifacts = json_get(g->record, "artifacts");
 	const struct policy_rule *rule = g->source.rule;
-	const struct policy_key *key = policy_key(g->request.policy, rule->key);
+	const struct policy_key *key = policy_key(g->request->policy, rule->key);
 	gboolean scan = rule->scan || (key != NULL && key->require_scan);
 
 	for (guint i = 0; i < json_length(artifacts); i++) {
@@ -245,7 +182,7 @@ static void decide(struct again *g)
 {
 	g_autoptr(GError) error = NULL;
 
-	if (!source_decide(&g->request, &g->source, &error)) {
+	if (!source_decide(g->request, &g->source, &error)) {
 		if (passed(g->record, "source"))
 			audit_bad(g->a, "it passed the gate source, and the evidence says: %s", error->message);
 		return;
@@ -255,7 +192,7 @@ static void decide(struct again *g)
 	/* The source may have been rejected for what no evidence shows: the branch, or a tag that had moved. */
 	if (!passed(g->record, "source"))
 		return;
-	if (!approval_decide(&g->request, &g->source, &g->approval, &error)) {
+	if (!approval_decide(g->request, &g->source, &g->approval, &error)) {
 		audit_error(g->a, "its approvals", error);
 		return;
 	}
@@ -293,10 +230,9 @@ void audit_decide(struct audit *a, const struct json *record, GHashTable *files)
 			audit_bad(a, "it passed the gate source, and names no policy or no tag");
 		return;
 	}
-	again.approvals = g_array_new(FALSE, TRUE, sizeof(struct approval_evidence));
 	if (prepare(&again))
 		decide(&again);
 	source_decision_clear(&again.source);
 	approval_decision_clear(&again.approval);
-	g_array_unref(again.approvals);
+	replay_clear(&again.replay);
 }
