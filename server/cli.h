@@ -45,6 +45,7 @@ int cmd_sign(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_strip(int argc, char **argv);
 int cmd_verify_timestamp(int argc, char **argv);
+int cmd_verify_provenance(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_verify_tag(int argc, char **argv);
 int cmd_verify_commit(int argc, char **argv);

@@ -8,6 +8,7 @@ static const struct command commands[] = {
 	{ "verify", "are a file's signatures and timestamps good?", cmd_verify },
 	{ "strip", "take the signatures out of a file", cmd_strip },
 	{ "verify-timestamp", "is an RFC 3161 timestamp good?", cmd_verify_timestamp },
+	{ "verify-provenance", "say whether artifacts were built from a commit", cmd_verify_provenance },
 	{ "scan", "scan files for malware, as the scan gate does", NULL },
 	{ "verify-tag", "say whose signature is on a raw tag object", NULL },
 	{ "verify-commit", "say whose signature is on a raw commit", NULL },
