@@ -107,7 +107,7 @@ struct document {
 	gint64 sequence;
 	char *id;
 	git_oid blob;
-	GHashTable *files; /* evidence name -> GBytes */
+	GHashTable *files; /* evidence name -> GBytes; NULL after one could not be read */
 };
 
 static void document_free(gpointer data)
@@ -115,7 +115,7 @@ static void document_free(gpointer data)
 	struct document *document = data;
 
 	g_free(document->id);
-	g_hash_table_unref(document->files);
+	g_clear_pointer(&document->files, g_hash_table_unref);
 	g_free(document);
 }
 
@@ -155,10 +155,12 @@ static void take_evidence(struct audit *a, GPtrArray *documents, const struct au
 		if (strncmp(file->path, folder, (gsize)(name - file->path)) != 0 ||
 		    strlen(folder) != (gsize)(name - file->path))
 			continue;
-		if ((bytes = audit_blob(a, &file->id, GIT_OBJECT_BLOB, &error)) == NULL)
+		if ((bytes = audit_blob(a, &file->id, GIT_OBJECT_BLOB, &error)) == NULL) {
 			audit_error(a, file->path, error);
-		else
+			g_clear_pointer(&document->files, g_hash_table_unref);
+		} else if (document->files != NULL) {
 			g_hash_table_insert(document->files, g_strdup(name), g_steal_pointer(&bytes));
+		}
 		return;
 	}
 	audit_bad(a, "%s belongs to no record of this commit", file->path);

@@ -22,6 +22,8 @@ struct audit_options {
 	gboolean (*artifact)(const struct json *record, GHashTable *files, void *data, GError **error);
 	/* Has a signature of that format a place for a timestamp? Where it has none, none can be demanded. NULL: all have. */
 	gboolean (*stamped)(const char *format);
+	/* How the evidence of a signature of that format ends (".p7s"), NULL: there is no such format. Itself NULL: ".p7s" or ".asc". */
+	const char *(*ending)(const char *format);
 };
 struct audit_result {
 	guint records, events, commits;

@@ -106,9 +106,11 @@ static void compare_outcome(struct again *g)
 	} ends[] = { { "denied", APPROVAL_DENIED }, { "expired", APPROVAL_EXPIRED } };
 	const char *end = text_at(g->record, "end.outcome"), *gate = text_at(g->record, "end.gate");
 
-	if (passed(g->record, "approval") && g->approval.outcome != APPROVAL_PASSED)
+	if (passed(g->record, "approval") && g->approval.outcome != APPROVAL_PASSED) {
 		audit_bad(g->a, "it passed the gate approval, and the evidence says: %s",
 		    g->approval.reason != NULL ? g->approval.reason : "not approved");
+		return;
+	}
 	for (guint i = 0; i < G_N_ELEMENTS(ends); i++) {
 		/* A deleted tag also denies, and leaves no evidence. */
 		if (g_strcmp0(end, ends[i].outcome) == 0 && g_strcmp0(gate, "approval") == 0 &&

@@ -110,7 +110,7 @@ static void judge(struct audit *a, struct audit_policy *policy, GHashTable *file
 	g_autoptr(GError) error = NULL;
 	gboolean newer = FALSE;
 
-	policy->can_be_judged = a->options->policy_root != NULL && (a->options->policy_repo != NULL || history != NULL);
+	policy->can_be_judged = a->options->policy_root != NULL;
 	if (!policy->can_be_judged)
 		return;
 	if (!prove(a, policy->commit, files, history, &newer, &error)) {
@@ -150,23 +150,34 @@ static struct audit_policy *read_policy(struct audit *a, const char *commit, GBy
 	return policy;
 }
 
+/* Known by its bytes too: the same commit with other files, or with another history, is another policy. */
+static char *name_of(const char *commit, GBytes *evidence, GBytes *history)
+{
+	g_autofree char *files = sha256_text_bytes(evidence);
+	g_autofree char *before = history != NULL ? sha256_text_bytes(history) : NULL;
+
+	return g_strdup_printf("%s %s %s", commit, files, before != NULL ? before : "none");
+}
+
 const struct audit_policy *audit_policy_of(struct audit *a, const char *commit, GHashTable *files)
 {
 	GBytes *evidence = g_hash_table_lookup(files, "policy.json");
+	GBytes *history = g_hash_table_lookup(files, POLICY_HISTORY);
 	g_autofree char *name = NULL;
 	struct audit_policy *policy;
-	g_autofree char *sha256 = NULL;
 
 	if (evidence == NULL) {
 		audit_bad(a, "its evidence lacks policy.json, the policy that it was decided by");
 		return NULL;
 	}
-	/* Known by its bytes too: the same commit with other files is another policy. */
-	sha256 = sha256_text_bytes(evidence);
-	name = g_strdup_printf("%s %s", commit, sha256);
+	if (history == NULL && a->options->policy_root != NULL && a->options->policy_repo == NULL) {
+		audit_bad(a, "its evidence lacks " POLICY_HISTORY ", the history of that policy from the root");
+		return NULL;
+	}
+	name = name_of(commit, evidence, history);
 	policy = g_hash_table_lookup(a->policies, name);
 	if (policy == NULL) {
-		if ((policy = read_policy(a, commit, evidence, g_hash_table_lookup(files, POLICY_HISTORY))) == NULL)
+		if ((policy = read_policy(a, commit, evidence, history)) == NULL)
 			return NULL;
 		g_hash_table_insert(a->policies, g_steal_pointer(&name), policy);
 	}

@@ -45,17 +45,21 @@ struct audit_file {
 GPtrArray *audit_added(struct audit *a, const git_oid *before, const git_oid *now);
 
 /* ---- audit_record.c: one document ---- */
-/* `files`: evidence name -> GBytes. `message`: the commit's. */
+/* `files`: evidence name -> GBytes, or NULL if it could not be read. `message`: the commit's. */
 void audit_document(
     struct audit *a, gint64 sequence, const char *id, GBytes *bytes, GHashTable *files, const char *message);
 /* Numbers of each key's uses that stand nowhere, and what nobody could judge. */
 void audit_finish(struct audit *a);
 
+/* ---- audit_evidence.c: the files beside it ---- */
+/* FALSE after a finding: then they are not what was recorded, and nothing is decided by them. */
+gboolean audit_evidence(struct audit *a, const struct json *record, GHashTable *files);
+
 /* ---- audit_policy.c: the policy that a record names ---- */
 struct audit_policy {
 	char *commit;
 	struct policy *policy; /* NULL: not readable */
-	gboolean can_be_judged; /* a root and a history were at hand; what they said is a finding */
+	gboolean can_be_judged; /* a root was at hand; what it said is a finding */
 };
 void audit_policy_free(void *policy);
 /* By the record's commit and the evidence; NULL after a finding. Borrowed. */

@@ -49,8 +49,12 @@ static void check_event(struct audit *a, const struct json *event)
 	/* With --since, records before it are not in memory. */
 	if (record != NULL && a->options->since == NULL && !g_hash_table_contains(a->digests, record))
 		audit_bad(a, "it names a record that stands nowhere before it");
-	if (g_str_equal(json_string(event, "event"), "void") && key != NULL && json_get(event, "use") != NULL)
+	if (!g_str_equal(json_string(event, "event"), "void"))
+		return;
+	if (key != NULL && json_get(event, "use") != NULL)
 		note_use(a, key, json_integer(event, "use", 0));
+	else
+		audit_bad(a, "it is void, and names no key or no use");
 }
 
 /* ---- records ---- */
@@ -118,9 +122,9 @@ static void check_artifacts(struct audit *a, const struct json *record, GHashTab
 {
 	g_autoptr(GError) error = NULL;
 
-	if (!has_signatures(record))
+	/* Without the policy they cannot be judged; audit_decide() says that it is not there. */
+	if (!has_signatures(record) || !g_hash_table_contains(files, "policy.json"))
 		return;
-	note_signatures(a, record);
 	if (a->options->artifact == NULL)
 		a->unchecked_artifacts++;
 	else if (!a->options->artifact(record, files, a->options->data, &error))
@@ -138,6 +142,9 @@ static void check_record(struct audit *a, const struct json *record, const char 
 	}
 	check_previous(a, record, json_string(record, "project"), sha256);
 	check_once(a, record);
+	note_signatures(a, record);
+	if (files == NULL || !audit_evidence(a, record, files))
+		return;
 	check_artifacts(a, record, files);
 	audit_decide(a, record, files);
 }
@@ -158,6 +165,8 @@ void audit_document(
 	}
 	check_message(a, message, id, sha256, event);
 	check_numbers(a, document, sequence, id);
+	if (json_get(document, "event") != NULL && files != NULL && g_hash_table_size(files) > 0)
+		audit_bad(a, "it is an event, and none has evidence");
 	if (json_get(document, "event") != NULL)
 		check_event(a, document);
 	else
@@ -207,7 +216,6 @@ void audit_finish(struct audit *a)
 		audit_unknown(a, "the signatures of %u release%s were not checked against their certificates",
 		    a->unchecked_artifacts, a->unchecked_artifacts == 1 ? "" : "s");
 	if (a->unanchored_policies > 0)
-		audit_unknown(a, "whether the policies of %u record%s were in force, only --policy-root with %s can tell",
-		    a->unanchored_policies, a->unanchored_policies == 1 ? "" : "s",
-		    "--policy-repo or the policy's history as evidence");
+		audit_unknown(a, "whether the policies of %u record%s were in force, only --policy-root can tell",
+		    a->unanchored_policies, a->unanchored_policies == 1 ? "" : "s");
 }

@@ -54,20 +54,33 @@ static void visit(struct walk *w, const char *folder, const git_tree_entry *old,
 	}
 }
 
-static void compare(struct walk *w, const char *folder, const git_oid *before, const git_oid *now, guint depth)
+/* Readers of git differ in which of two entries of one name they show, and look into an unsorted folder by halves. */
+static gboolean is_sound(struct walk *w, const char *folder, git_tree *tree)
 {
-	git_tree *old = before != NULL ? load(w, folder, before) : NULL, *new = load(w, folder, now);
+	g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+	const char *shown = *folder != '\0' ? folder : "/";
+	size_t count = git_tree_entrycount(tree);
 
-	if (depth > DEPTH_MOST)
-		audit_bad(w->a, "the folder %s is too deep for a log", folder);
-	for (size_t i = 0;
-	     depth <= DEPTH_MOST && new != NULL && (old != NULL || before == NULL) && i < git_tree_entrycount(new); i++) {
-		const git_tree_entry *entry = git_tree_entry_byindex(new, i);
+	if (count == 0 && *folder != '\0')
+		audit_bad(w->a, "the folder %s is empty", shown);
+	for (size_t i = 0; i < count; i++) {
+		const git_tree_entry *entry = git_tree_entry_byindex(tree, i);
 
-		visit(w, folder, old != NULL ? git_tree_entry_byname(old, git_tree_entry_name(entry)) : NULL, entry,
-		    depth);
+		if (!g_hash_table_add(names, (char *)git_tree_entry_name(entry))) {
+			audit_bad(w->a, "the folder %s holds one name twice", shown);
+			return FALSE;
+		}
+		if (i > 0 && git_tree_entry_cmp(git_tree_entry_byindex(tree, i - 1), entry) >= 0) {
+			audit_bad(w->a, "the folder %s is not in git's order", shown);
+			return FALSE;
+		}
 	}
-	for (size_t i = 0; new != NULL &&old != NULL &&i < git_tree_entrycount(old); i++) {
+	return TRUE;
+}
+
+static void find_removed(struct walk *w, const char *folder, git_tree *old, git_tree *new)
+{
+	for (size_t i = 0; i < git_tree_entrycount(old); i++) {
 		const char *name = git_tree_entry_name(git_tree_entry_byindex(old, i));
 
 		if (git_tree_entry_byname(new, name) == NULL) {
@@ -76,6 +89,30 @@ static void compare(struct walk *w, const char *folder, const git_oid *before, c
 			audit_bad(w->a, "it removes %s%s", folder, shown);
 		}
 	}
+}
+
+static void compare_trees(struct walk *w, const char *folder, git_tree *old, git_tree *new, guint depth)
+{
+	if (!is_sound(w, folder, new))
+		return;
+	for (size_t i = 0; i < git_tree_entrycount(new); i++) {
+		const git_tree_entry *entry = git_tree_entry_byindex(new, i);
+
+		visit(w, folder, old != NULL ? git_tree_entry_byname(old, git_tree_entry_name(entry)) : NULL, entry,
+		    depth);
+	}
+	if (old != NULL)
+		find_removed(w, folder, old, new);
+}
+
+static void compare(struct walk *w, const char *folder, const git_oid *before, const git_oid *now, guint depth)
+{
+	git_tree *old = before != NULL ? load(w, folder, before) : NULL, *new = load(w, folder, now);
+
+	if (depth > DEPTH_MOST)
+		audit_bad(w->a, "the folder %s is too deep for a log", folder);
+	else if (new != NULL && (old != NULL || before == NULL))
+		compare_trees(w, folder, old, new, depth);
 	git_tree_free(old);
 	git_tree_free(new);
 }

@@ -358,16 +358,30 @@ static gboolean put_evidence(struct batch *batch, const char *place, const struc
 	return TRUE;
 }
 
-/* A copy with what only the ledger knows. */
-static struct json *complete(struct batch *batch, const struct json *document, GError **error)
+/* Name and digest of each file: so the record's own digest stands for its evidence as well. */
+static struct json *digests_of(const struct ledger_entry *entry)
 {
-	autoptr(json) whole = json_copy(document);
+	struct json *digests = json_object_new();
+
+	for (guint i = 0; i < entry->file_count; i++) {
+		g_autofree char *sha256 = sha256_text_bytes(entry->files[i].data);
+
+		json_set_string(digests, entry->files[i].name, sha256);
+	}
+	return digests;
+}
+
+/* A copy with what only the ledger knows. */
+static struct json *complete(struct batch *batch, const struct ledger_entry *entry, GError **error)
+{
+	autoptr(json) whole = json_copy(entry->document);
 	const char *project = json_string(whole, "project");
 
 	json_set(whole, "previous", NULL);
 	json_set_integer(whole, "sequence", batch->next);
 	if (is_event(whole))
 		return record_event_check(whole, error) ? g_steal_pointer(&whole) : NULL;
+	json_set(whole, "evidence", entry->file_count > 0 ? digests_of(entry) : NULL);
 	if (project != NULL) {
 		const char *own = g_hash_table_lookup(batch->newest, project);
 
@@ -378,7 +392,7 @@ static struct json *complete(struct batch *batch, const struct json *document, G
 
 static gboolean put_entry(struct batch *batch, struct ledger_entry *entry, GError **error)
 {
-	struct json *whole = complete(batch, entry->document, error);
+	struct json *whole = complete(batch, entry, error);
 	g_autofree char *place = sequence_path(batch->next), *path = NULL;
 	g_autoptr(GBytes) bytes = NULL;
 	struct ledger_line line;

@@ -28,7 +28,7 @@ struct ledger_file {
 	GBytes *data;
 };
 struct ledger_entry {
-	struct json *document; /* record or event; the ledger adds "previous" and "sequence" to a copy */
+	struct json *document; /* record or event; the ledger adds "previous", "sequence" and "evidence" (name -> digest) to a copy */
 	struct ledger_file *files;
 	guint file_count;
 	/* answers */

@@ -129,6 +129,20 @@ static gboolean check_version(const struct json *value, const struct member *mem
 	return json_as_integer(value, 0) == 1 || wrong(where, member, "1", error);
 }
 
+/* Names of files, each with the digest of its bytes. */
+static gboolean check_digests(const struct json *value, const struct member *member, const char *where, GError **error)
+{
+	if (json_kind(value) != JSON_OBJECT)
+		return wrong(where, member, "an object", error);
+	for (guint i = 0; i < json_length(value); i++) {
+		const char *name = NULL, *text = json_as_string(json_member(value, i, &name));
+
+		if (text == NULL || !is_sha256_text(text))
+			return wrong(where, member, "names of files with sha256: and 64 hex digits each", error);
+	}
+	return TRUE;
+}
+
 /* Members that another document defines (provenance). */
 static gboolean check_free(const struct json *value, const struct member *member, const char *where, GError **error)
 {
@@ -335,6 +349,7 @@ static const struct member record_members[] = {
 	{ "gates", check_list, gate_members, FALSE },
 	{ "end", check_object, end_members, FALSE },
 	{ "resigns", check_ulid, NULL, FALSE },
+	{ "evidence", check_digests, NULL, FALSE },
 	{ "previous", check_digest, NULL, FALSE },
 	{ "sequence", check_number, NULL, FALSE },
 	{ NULL, NULL, NULL, FALSE },

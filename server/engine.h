@@ -96,8 +96,11 @@ struct json *release_state(const struct release *release);
 void release_save(struct engine *engine, struct release *release, gboolean durable);
 /* An event that becomes durable together with the state that it belongs to, so that it is told once. Takes `extra` over. */
 void release_event(struct release *release, const char *word, const char *record_sha256, struct json *extra);
-/* Evidence: the files that the ledger will have. */
-guint release_evidence_count(const struct release *release);
+/*
+ * Names of the files that the ledger will have, sorted; names are borrowed. What a signature left behind goes there only with a release that was signed: a
+ * good signature over what was never released is not given to the world.
+ */
+GList *release_evidence(const struct release *release);
 void release_set_file(struct release *release, const char *name, GBytes *data);
 GBytes *release_file(const struct release *release, const char *name); /* borrowed; NULL if absent */
 /* Adds a file of the release to a message; nothing if it is absent. */

@@ -25,12 +25,11 @@ static void add_document(struct message *m, const struct json *document, guint f
 
 static void add_release(struct message *m, const struct release *release)
 {
-	g_autoptr(GList) names = g_list_sort(g_hash_table_get_keys(release->files), (GCompareFunc)strcmp);
+	g_autoptr(GList) names = release_evidence(release);
 
-	add_document(m, release->record, release_evidence_count(release));
+	add_document(m, release->record, g_list_length(names));
 	for (GList *name = names; name != NULL; name = name->next)
-		if (!g_str_has_prefix(name->data, "work/"))
-			release_attach(release, m, name->data, name->data);
+		release_attach(release, m, name->data, name->data);
 }
 
 /* One entry of the queue: a release's id, or the name of a note that holds an event. FALSE: no room for it in this batch. */
@@ -38,8 +37,9 @@ static gboolean add_entry(struct engine *engine, struct message *m, const char *
 {
 	struct release *release = g_hash_table_lookup(engine->releases, entry);
 	autoptr(json) event = release == NULL ? store_note(engine->store, entry) : NULL;
+	g_autoptr(GList) names = release != NULL ? release_evidence(release) : NULL;
 
-	if (release != NULL && m->files->len > 0 && m->files->len + 1 + release_evidence_count(release) > BATCH_FILES)
+	if (release != NULL && m->files->len > 0 && m->files->len + 1 + g_list_length(names) > BATCH_FILES)
 		return FALSE;
 	if (release != NULL)
 		add_release(m, release);

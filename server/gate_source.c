@@ -133,16 +133,17 @@ static gboolean check_artifacts(const struct json *artifacts, GError **error)
 static gboolean check_evidence(const struct release *release, GError **error)
 {
 	const struct json *artifacts = json_get(release->work, "artifacts");
-	guint signatures = 0, most = MESSAGE_FILES_MAX - 1 - release_evidence_count(release);
+	g_autoptr(GList) names = release_evidence(release);
+	guint signatures = 0, files = g_list_length(names);
 
 	for (guint i = 0; i < json_length(artifacts); i++)
 		signatures += json_length(json_get(json_at(artifacts, i), "sign"));
-	if (release_evidence_count(release) < MESSAGE_FILES_MAX && signatures * EVIDENCE_OF_ONE <= most)
+	if (files < MESSAGE_FILES_MAX && signatures * EVIDENCE_OF_ONE <= MESSAGE_FILES_MAX - 1 - files)
 		return TRUE;
 	error_refused(error,
 	    "a release of %u signatures, with %u tags, approvals and policy files as evidence, is more than one record "
 	    "takes: %d files; divide it into projects of their own",
-	    signatures, release_evidence_count(release), MESSAGE_FILES_MAX - 1);
+	    signatures, files, MESSAGE_FILES_MAX - 1);
 	return FALSE;
 }
 

@@ -150,16 +150,30 @@ void release_event(struct release *release, const char *word, const char *record
 	g_ptr_array_add(release->events, record_event_new(word, record_sha256, extra));
 }
 
-guint release_evidence_count(const struct release *release)
+/* Is that file one of those that the record speaks of? */
+static gboolean is_evidence(const struct release *release, const char *name)
 {
+	const char *outcome = json_as_string(json_path(release->record, "end.outcome"));
+
+	if (g_str_has_prefix(name, "work/"))
+		return FALSE;
+	if (g_str_has_prefix(name, "approval-"))
+		return g_ascii_strtoull(name + strlen("approval-"), NULL, 10) <=
+		       json_length(json_get(release->record, "approvals"));
+	return !g_ascii_isdigit(*name) || outcome == NULL || g_str_equal(outcome, "signed");
+}
+
+GList *release_evidence(const struct release *release)
+{
+	GList *names = NULL;
 	GHashTableIter files;
 	gpointer name;
-	guint count = 0;
 
 	g_hash_table_iter_init(&files, release->files);
 	while (g_hash_table_iter_next(&files, &name, NULL))
-		count += !g_str_has_prefix(name, "work/");
-	return count;
+		if (is_evidence(release, name))
+			names = g_list_prepend(names, name);
+	return g_list_sort(names, (GCompareFunc)strcmp);
 }
 
 void release_set_file(struct release *release, const char *name, GBytes *data)
