@@ -1,12 +1,12 @@
 /*
  * Each signature of a record has its number, counted from one over all artifacts; its evidence stands beside the record as
  * "N-FORMAT.p7s" (the CMS message) or "N-FORMAT.asc" (OpenPGP), "N-FORMAT.tsq" and "N-FORMAT.tsr". Checked are: the signature with the
- * policy's certificate or key, the digest that the record gives, and the token over that very signature. An OpenPGP signature is over the file and
- * its own head together, so that this digest is the file's can be told only with the file at hand: `tagseal verify` does it.
+ * policy's certificate or key, the digest that the record gives, and the token over that very signature, against its query. Nothing that no
+ * signature covers may be in a message but the policy's certificates and that token. An OpenPGP signature is over the file and its own head
+ * together, so that this digest is the file's can be told only with the file at hand: `tagseal verify` does it.
  */
 #include "server/audit_artifact.h"
 
-#include <openssl/ts.h>
 #include <string.h>
 
 #include "gitops/base/bytes.h"
@@ -21,10 +21,11 @@
 #include "signer/timestamp.h"
 
 struct check {
-	const struct json *row; /* of the record's "signatures" */
+	const struct json *artifact, *row; /* of the record's "artifacts", and of its "signatures" */
 	const char *name; /* "3-cms", for messages and file names */
 	GHashTable *files;
 	struct policy *policy;
+	struct audit_stamps *stamps; /* or NULL */
 };
 
 static GBytes *evidence(const struct check *c, const char *ending, GError **error)
@@ -33,8 +34,7 @@ static GBytes *evidence(const struct check *c, const char *ending, GError **erro
 	GBytes *bytes = g_hash_table_lookup(c->files, name);
 
 	if (bytes == NULL)
-		g_set_error(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNKNOWN,
-		    "its evidence has no \"%s\", so that signature cannot be checked", name);
+		error_refused(error, "its evidence lacks \"%s\"", name);
 	return bytes;
 }
 
@@ -46,19 +46,45 @@ static gboolean refuse(const struct check *c, const char *why, GError **error)
 
 /* ---- the signature ---- */
 
-static gboolean is_policys_certificate(const struct check *c, X509 *certificate, GError **error)
+static gboolean holds(STACK_OF(X509) * list, X509 *certificate)
+{
+	for (int i = 0; i < sk_X509_num(list); i++)
+		if (X509_cmp(sk_X509_value(list, i), certificate) == 0)
+			return TRUE;
+	return FALSE;
+}
+
+/* The signer's is the first of the policy's chain, and whatever else is there is of that chain too, each once. */
+static gboolean check_certificates(const struct check *c, const struct cms *cms, STACK_OF(X509) * chain, GError **error)
+{
+	const struct cms_signer *signer = cms->signers->pdata[0];
+	const char *recorded = json_string(c->row, "certificate");
+	g_autofree char *subject = certificate_subject(signer->certificate);
+
+	if (X509_cmp(sk_X509_value(chain, 0), signer->certificate) != 0)
+		return refuse(c, "it was made with another certificate than the policy's", error);
+	if (recorded != NULL && !g_str_equal(recorded, subject))
+		return refuse(c, "the record names another certificate", error);
+	for (int i = 0; i < sk_X509_num(cms->certificates); i++)
+		if (!holds(chain, sk_X509_value(cms->certificates, i)))
+			return refuse(c, "it carries a certificate that is not in the policy's chain", error);
+	return sk_X509_num(cms->certificates) <= sk_X509_num(chain) || refuse(c, "it carries a certificate twice", error);
+}
+
+static gboolean is_of_policy(const struct check *c, const struct cms *cms, GError **error)
 {
 	const struct policy_key *key = policy_key(c->policy, json_string(c->row, "key"));
-	GBytes *chain = key != NULL ? key_file(c->policy, key, FALSE, NULL) : NULL;
-	STACK_OF(X509) *list = chain != NULL ? certificates_parse(chain, "the policy's chain", error) : NULL;
-	gboolean same = list != NULL && X509_cmp(sk_X509_value(list, 0), certificate) == 0;
+	GBytes *file = key != NULL ? key_file(c->policy, key, FALSE, NULL) : NULL;
+	STACK_OF(X509) * chain;
+	gboolean good;
 
-	if (chain == NULL)
-		refuse(c, "the policy has no certificate for its key", error);
-	else if (list != NULL && !same)
-		refuse(c, "it was made with another certificate than the policy's", error);
-	sk_X509_pop_free(list, X509_free);
-	return same;
+	if (file == NULL)
+		return refuse(c, "the policy has no certificate for its key", error);
+	if ((chain = certificates_parse(file, "the policy's chain", error)) == NULL)
+		return FALSE;
+	good = check_certificates(c, cms, chain, error);
+	sk_X509_pop_free(chain, X509_free);
+	return good;
 }
 
 /* The digest, "sha256:…", that the record says was signed: that of the file itself, or one that the signed content holds. */
@@ -74,9 +100,11 @@ static gboolean covers_digest(
 
 	if (size < 20 || size > sizeof(digest) || !hex_decode(colon + 1, digest, size))
 		return refuse(c, "the record gives no digest for it", error);
+	if (cms->content == NULL && (signed_size != size || memcmp(is_signed, digest, size) != 0))
+		return refuse(c, "it covers another digest than the record says", error);
 	if (cms->content == NULL)
-		return (signed_size == size && memcmp(is_signed, digest, size) == 0) ||
-		       refuse(c, "it covers another digest than the record says", error);
+		return size != SHA256_SIZE || g_strcmp0(text, json_string(c->artifact, "sha256")) == 0 ||
+		       refuse(c, "it is not over the artifact that the record names", error);
 	inner = g_bytes_get_data(cms->content, &held);
 	EVP_Digest(inner, held, content, &length, signer->hash->md(), NULL);
 	if (signed_size != length || memcmp(is_signed, content, length) != 0)
@@ -100,86 +128,76 @@ static struct cms *read_signature(const struct check *c, GError **error)
 		refuse(c, "it has more than one signer", error);
 	else if (flaw != NULL)
 		refuse(c, flaw, error);
-	else if (is_policys_certificate(c, signer->certificate, error) && covers_digest(c, cms, signer, error))
+	else if (is_of_policy(c, cms, error) && covers_digest(c, cms, signer, error))
 		return g_steal_pointer(&cms);
 	return NULL;
 }
 
 /* ---- the token ---- */
 
-static GBytes *token_of(const struct check *c, GError **error)
+/* No signature covers the attributes behind it: there the token may stand, and nothing else. */
+static gboolean carries_only(const struct check *c, const struct cms_signer *signer, GBytes *token, GError **error)
 {
-	GBytes *bytes = evidence(c, ".tsr", error);
-	const unsigned char *at;
-	unsigned char *der = NULL;
-	TS_RESP *response;
-	PKCS7 *token;
-	GBytes *taken = NULL;
-	int size;
-
-	if (bytes == NULL)
-		return NULL;
-	at = g_bytes_get_data(bytes, NULL);
-	response = d2i_TS_RESP(NULL, &at, (long)g_bytes_get_size(bytes));
-	token = response != NULL ? TS_RESP_get_token(response) : NULL;
-	if (token != NULL && (size = i2d_PKCS7(token, &der)) > 0)
-		taken = g_bytes_new(der, (gsize)size);
-	else
-		refuse(c, "its timestamp is no answer with a token", error);
-	OPENSSL_free(der);
-	TS_RESP_free(response);
-	return taken;
-}
-
-static gboolean is_over(const struct check *c, const struct cms *token, GBytes *signature, GError **error)
-{
-	const unsigned char *at = g_bytes_get_data(token->content, NULL);
-	TS_TST_INFO *info = d2i_TS_TST_INFO(NULL, &at, (long)g_bytes_get_size(token->content));
-	TS_MSG_IMPRINT *imprint = info != NULL ? TS_TST_INFO_get_msg_imprint(info) : NULL;
-	const ASN1_OBJECT *algorithm = NULL;
-	const EVP_MD *md = NULL;
-	uint8_t digest[EVP_MAX_MD_SIZE];
-	unsigned size = sizeof(digest);
-	gboolean same = FALSE;
-
-	if (imprint != NULL) {
-		X509_ALGOR_get0(&algorithm, NULL, NULL, TS_MSG_IMPRINT_get_algo(imprint));
-		md = EVP_get_digestbyobj(algorithm);
-	}
-	if (md != NULL && EVP_MD_get_size(md) >= 32 &&
-	    EVP_Digest(g_bytes_get_data(signature, NULL), g_bytes_get_size(signature), digest, &size, md, NULL) == 1)
-		same = ASN1_STRING_length(TS_MSG_IMPRINT_get_msg(imprint)) == (int)size &&
-		       memcmp(ASN1_STRING_get0_data(TS_MSG_IMPRINT_get_msg(imprint)), digest, size) == 0;
-	TS_TST_INFO_free(info);
-	return same || refuse(c, "its timestamp is over something else", error);
-}
-
-static gboolean check_time(const struct check *c, GBytes *token, GError **error)
-{
-	int64_t recorded, claimed;
-	const char *text = json_as_string(json_path(c->row, "timestamp.time"));
-
-	return (text != NULL && time_parse_ms(text, &recorded) && timestamp_claimed_ms(token, &claimed) &&
-		   recorded == claimed) ||
-	       refuse(c, "its timestamp is of another time than the record says", error);
-}
-
-static gboolean check_timestamp(const struct check *c, GBytes *signature, GError **error)
-{
-	g_autoptr(GBytes) bytes = token_of(c, error);
-	autoptr(cms) token = bytes != NULL ? cms_read(bytes, c->name, error) : NULL;
-	g_autofree char *flaw = NULL;
+	GPtrArray *attributes = signer->unsigned_attributes;
+	const struct cms_attribute *attribute = attributes->len == 1 ? attributes->pdata[0] : NULL;
 
 	if (token == NULL)
-		return FALSE;
-	if (token->signers->len != 1 || token->content == NULL || g_strcmp0(token->content_type, OID_TST_INFO) != 0)
-		return refuse(c, "its timestamp is no token", error);
-	if ((flaw = cms_signer_flaw(token->signers->pdata[0])) != NULL)
-		return refuse(c, flaw, error);
-	return is_over(c, token, signature, error) && check_time(c, bytes, error);
+		return attributes->len == 0 ||
+		       refuse(c, "it carries what nobody signed, and the record tells of no timestamp", error);
+	if (attribute == NULL || attribute->values->len != 1 ||
+	    !(g_str_equal(attribute->oid, OID_TIMESTAMP_TOKEN) || g_str_equal(attribute->oid, OID_AUTHENTICODE_TOKEN)))
+		return refuse(c, "it carries something else than one timestamp", error);
+	return g_bytes_equal(attribute->values->pdata[0], token) ||
+	       refuse(c, "it carries another timestamp than the authority's answer", error);
 }
 
-/* ---- all of a record ---- */
+static gboolean are_recorded(const struct check *c, const struct timestamp_facts *facts, GError **error)
+{
+	const struct json *recorded = json_get(c->row, "timestamp");
+	g_autofree char *time = time_format_ms(facts->time_ms);
+	const char *const values[][2] = { { "time", time }, { "serial", facts->serial }, { "policy", facts->policy },
+		{ "authority", facts->authority } };
+
+	for (guint i = 0; i < G_N_ELEMENTS(values); i++)
+		if (g_strcmp0(json_string(recorded, values[i][0]), values[i][1]) != 0) {
+			error_refused(error, "the signature %s: the %s of its timestamp is %s, and the record says %s",
+			    c->name, values[i][0], values[i][1],
+			    json_string(recorded, values[i][0]) != NULL ? json_string(recorded, values[i][0])
+									: "nothing");
+			return FALSE;
+		}
+	return TRUE;
+}
+
+/* Whose clock it was only the auditor's own roots can tell; all else stands in the evidence. */
+static gboolean check_chain(const struct check *c, GBytes *token, GBytes *signature, GError **error)
+{
+	if (c->stamps == NULL)
+		return TRUE;
+	if (c->stamps->roots == NULL) {
+		c->stamps->unanchored++;
+		return TRUE;
+	}
+	return timestamp_verify(token, signature, NULL, NULL, c->stamps->roots, NULL, error);
+}
+
+static gboolean check_timestamp(const struct check *c, const struct cms_signer *signer, GError **error)
+{
+	GBytes *query = evidence(c, ".tsq", error), *response = query != NULL ? evidence(c, ".tsr", error) : NULL;
+	g_autoptr(GBytes) token = response != NULL ? timestamp_token(response, error) : NULL;
+	struct timestamp_facts facts = { 0 };
+	gboolean good = token != NULL && carries_only(c, signer, token, error) &&
+			timestamp_examine(token, signer->signature, query, &facts, error) &&
+			are_recorded(c, &facts, error) && check_chain(c, token, signer->signature, error);
+
+	timestamp_facts_clear(&facts);
+	/* Told by signer/, which knows no names of ours. */
+	if (!good && error != NULL && *error != NULL && strstr((*error)->message, c->name) == NULL)
+		g_prefix_error(error, "the signature %s: ", c->name);
+	return good;
+}
+
+/* ---- one signature ---- */
 
 static gboolean check_openpgp(const struct check *c, GError **error)
 {
@@ -194,6 +212,8 @@ static gboolean check_openpgp(const struct check *c, GError **error)
 
 	if (s == NULL)
 		return FALSE;
+	if (json_get(c->row, "timestamp") != NULL)
+		return refuse(c, "the record tells of a timestamp, for which an OpenPGP signature has no place", error);
 	if (file == NULL)
 		return refuse(c, "the policy has no OpenPGP certificate for its key", error);
 	if (size < SHA256_SIZE || size > sizeof(digest) || !hex_decode(colon + 1, digest, size))
@@ -211,12 +231,11 @@ static gboolean check_openpgp(const struct check *c, GError **error)
 static gboolean check_cms(const struct check *c, GError **error)
 {
 	autoptr(cms) cms = read_signature(c, error);
-	const struct cms_signer *signer;
 
 	if (cms == NULL)
 		return FALSE;
-	signer = cms->signers->pdata[0];
-	return json_get(c->row, "timestamp") == NULL || check_timestamp(c, signer->signature, error);
+	return json_get(c->row, "timestamp") == NULL ? carries_only(c, cms->signers->pdata[0], NULL, error)
+						     : check_timestamp(c, cms->signers->pdata[0], error);
 }
 
 static gboolean check_signature(const struct check *c, GError **error)
@@ -231,6 +250,15 @@ gboolean audit_stamped(const char *name)
 	return format == NULL || format->stamped;
 }
 
+const char *audit_ending(const char *name)
+{
+	const struct format *format = format_named(name);
+
+	return format == NULL ? NULL : format->suffix != NULL ? format->suffix : ".p7s";
+}
+
+/* ---- all of a record ---- */
+
 static struct policy *policy_of(GHashTable *files, GError **error)
 {
 	GBytes *bytes = g_hash_table_lookup(files, "policy.json");
@@ -241,20 +269,40 @@ static struct policy *policy_of(GHashTable *files, GError **error)
 	return policy != NULL ? policy_load(policy, error) : NULL;
 }
 
-gboolean audit_artifact(const struct json *record, GHashTable *files, void *data, GError **error)
+/* With signatures only beside it, what was released is the very file that was approved. */
+static gboolean check_output(const struct json *artifact, GError **error)
+{
+	const struct json *rows = json_path(artifact, "signed.signatures");
+	const char *in = json_string(artifact, "sha256"), *out = json_as_string(json_path(artifact, "signed.sha256"));
+
+	for (guint i = 0; i < json_length(rows); i++) {
+		const struct format *format = format_named(json_string(json_at(rows, i), "format"));
+
+		if (format == NULL || format->suffix == NULL)
+			return TRUE;
+	}
+	if (g_strcmp0(in, out) == 0)
+		return TRUE;
+	error_refused(error, "%s was released as another file than was approved, though nothing was signed inside it",
+	    json_string(artifact, "name"));
+	return FALSE;
+}
+
+gboolean audit_artifact(const struct json *record, GHashTable *files, struct audit_stamps *stamps, GError **error)
 {
 	autoptr(policy) policy = policy_of(files, error);
 	const struct json *artifacts = json_get(record, "artifacts");
 	guint number = 0;
 
-	(void)data;
 	for (guint i = 0; policy != NULL && i < json_length(artifacts); i++) {
-		const struct json *rows = json_path(json_at(artifacts, i), "signed.signatures");
+		const struct json *artifact = json_at(artifacts, i), *rows = json_path(artifact, "signed.signatures");
 
+		if (!check_output(artifact, error))
+			return FALSE;
 		for (guint n = 0; n < json_length(rows); n++) {
 			const struct json *row = json_at(rows, n);
 			g_autofree char *name = g_strdup_printf("%u-%s", ++number, json_string(row, "format"));
-			struct check c = { row, name, files, policy };
+			struct check c = { artifact, row, name, files, policy, stamps };
 
 			if (!check_signature(&c, error))
 				return FALSE;

@@ -8,9 +8,12 @@
 #include "server/audit_artifact.h"
 #include "server/cli.h"
 
+#define ROOTS_MAX (1024 * 1024)
+
 struct findings {
 	gboolean as_json, progress;
 	struct json *list;
+	struct audit_stamps stamps;
 };
 
 static void on_finding(const char *line, void *data)
@@ -31,12 +34,19 @@ static void on_progress(guint done, guint all, void *data)
 		fprintf(stderr, "\r%u of %u commits%s", done, all, done == all ? "\n" : "");
 }
 
+static gboolean on_artifact(const struct json *record, GHashTable *files, void *data, GError **error)
+{
+	struct findings *findings = data;
+
+	return audit_artifact(record, files, &findings->stamps, error);
+}
+
 static const char *verdict_of(const struct audit_result *result)
 {
 	return result->bad > 0 ? "bad" : result->unknown > 0 ? "unknown" : "good";
 }
 
-static void print_json(const struct audit_result *result, struct json *findings)
+static void print_json(const struct audit_result *result, const struct findings *findings)
 {
 	autoptr(json) document = json_object_new();
 
@@ -46,8 +56,20 @@ static void print_json(const struct audit_result *result, struct json *findings)
 	json_set_integer(document, "commits", result->commits);
 	json_set_integer(document, "bad", result->bad);
 	json_set_integer(document, "unknown", result->unknown);
-	json_set(document, "findings", json_ref(findings));
+	json_set_integer(document, "timestamps_without_roots", findings->stamps.unanchored);
+	json_set(document, "findings", json_ref(findings->list));
 	command_print_json(document);
+}
+
+/* A timestamp is whole and answers its query whoever made it; that the clock can be believed is not said without its roots. */
+static void print_good(const struct audit_result *result, const struct findings *findings)
+{
+	guint unanchored = findings->stamps.unanchored;
+
+	printf("good %u records\n%u events, %u commits\n", result->records, result->events, result->commits);
+	if (unanchored > 0)
+		printf("%u timestamp%s not held against the roots of %s authority: --timestamp-roots does it\n",
+		    unanchored, unanchored == 1 ? " was" : "s were", unanchored == 1 ? "its" : "their");
 }
 
 static int conclude(const struct audit_result *result, const struct findings *findings)
@@ -55,7 +77,7 @@ static int conclude(const struct audit_result *result, const struct findings *fi
 	g_autoptr(GError) error = NULL;
 
 	if (findings->as_json)
-		print_json(result, findings->list);
+		print_json(result, findings);
 	if (result->bad > 0) {
 		error_refused(&error, "bad: %u finding%s in %u records; what is in this log cannot be relied on",
 		    result->bad, result->bad == 1 ? "" : "s", result->records);
@@ -68,13 +90,13 @@ static int conclude(const struct audit_result *result, const struct findings *fi
 		return command_fail(error);
 	}
 	if (!findings->as_json)
-		printf("good %u records\n%u events, %u commits\n", result->records, result->events, result->commits);
+		print_good(result, findings);
 	return 0;
 }
 
 int cmd_audit(int argc, char **argv)
 {
-	g_autofree char *policy_root = NULL, *policy_repo = NULL, *ledger_key = NULL, *since = NULL;
+	g_autofree char *policy_root = NULL, *policy_repo = NULL, *ledger_key = NULL, *since = NULL, *roots = NULL;
 	autoptr(json) list = json_array_new();
 	struct findings findings = { .list = list, .progress = isatty(STDERR_FILENO) };
 	const GOptionEntry entries[] = {
@@ -83,6 +105,8 @@ int cmd_audit(int argc, char **argv)
 		{ "policy-repo", 0, 0, G_OPTION_ARG_FILENAME, &policy_repo, "Clone of the policy repository", "DIR" },
 		{ "ledger-key", 0, 0, G_OPTION_ARG_FILENAME, &ledger_key, "The ledger's public key (\"ssh-… AAAA…\")",
 		    "PUB" },
+		{ "timestamp-roots", 0, 0, G_OPTION_ARG_FILENAME, &roots,
+		    "Roots of the timestamp authorities that you trust", "PEM" },
 		{ "since", 0, 0, G_OPTION_ARG_STRING, &since, "Commit up to which the log was checked before", "OID" },
 		G_OPTION_ENTRY_NULL,
 	};
@@ -90,15 +114,16 @@ int cmd_audit(int argc, char **argv)
 		.program = "tagseal",
 		.usage = "DIR",
 		.summary = "Checks a clone of the audit repository, and decides every release in it again.",
-		.examples = "Without --ledger-key, --policy-root and --policy-repo some of it is \"could not find "
+		.examples = "Without --ledger-key and --policy-root some of it is \"could not find "
 			    "out\" (exit 3), never good.",
 		.min = 1,
 		.max = 1,
 	};
 	struct audit_options options = { .finding = on_finding,
 		.progress = on_progress,
-		.artifact = audit_artifact,
+		.artifact = on_artifact,
 		.stamped = audit_stamped,
+		.ending = audit_ending,
 		.data = &findings };
 	struct audit_result result;
 	g_autoptr(GError) error = NULL;
@@ -111,11 +136,13 @@ int cmd_audit(int argc, char **argv)
 		    "--policy-root wants a commit's full id, 40 hex digits");
 		return command_fail(error);
 	}
+	if (roots != NULL && (findings.stamps.roots = file_read(roots, ROOTS_MAX, &error)) == NULL)
+		return command_fail(error);
 	options.policy_root = policy_root;
 	options.policy_repo = policy_repo;
 	options.ledger_key = ledger_key;
 	options.since = since;
-	if (!audit_run(argv[1], &options, &result, &error))
-		return command_fail(error);
-	return conclude(&result, &findings);
+	status = audit_run(argv[1], &options, &result, &error) ? conclude(&result, &findings) : command_fail(error);
+	g_clear_pointer(&findings.stamps.roots, g_bytes_unref);
+	return status;
 }

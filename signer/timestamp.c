@@ -78,8 +78,7 @@ static char *status_words(struct cursor *info)
 	return text_escape((const char *)text.data, text.size, 200);
 }
 
-/* The token out of a TimeStampResp that says "granted". */
-static GBytes *token_of(GBytes *response, GError **error)
+GBytes *timestamp_token(GBytes *response, GError **error)
 {
 	struct cursor c, whole, info;
 	struct der status, token;
@@ -254,7 +253,7 @@ struct wanted {
 	GBytes *data, *digest; /* one, or neither */
 	const struct tst_query *query; /* or NULL */
 	int64_t earliest_ms, latest_ms; /* of the token's time */
-	GBytes *roots;
+	GBytes *roots; /* NULL: whose clock it is is not asked (timestamp_examine() alone) */
 };
 
 static gboolean check_info(const struct tst_info *info, const struct wanted *wanted, X509 *certificate, GError **error)
@@ -290,7 +289,7 @@ static gboolean check_token(GBytes *token, const struct wanted *wanted, struct t
 		return FALSE;
 	}
 	good = check_signer(cms, signer, error) && check_info(&info, wanted, signer->certificate, error) &&
-	       check_by_openssl(token, wanted->roots, info.time_ms, error);
+	       (wanted->roots == NULL || check_by_openssl(token, wanted->roots, info.time_ms, error));
 	if (good && facts != NULL)
 		tell_facts(&info, signer->certificate, facts);
 	tst_info_clear(&info);
@@ -314,7 +313,7 @@ GBytes *timestamp_accept(GBytes *response, GBytes *query, GBytes *roots, int64_t
 		.query = &asked, .roots = roots, .earliest_ms = sent_ms - SKEW_MS, .latest_ms = received_ms + SKEW_MS
 	};
 	gboolean good = roots_given(roots, error) && tst_query_read(query, &asked, error) &&
-			(token = token_of(response, error)) != NULL && check_token(token, &wanted, facts, error);
+			(token = timestamp_token(response, error)) != NULL && check_token(token, &wanted, facts, error);
 
 	tst_query_clear(&asked);
 	return good ? g_steal_pointer(&token) : NULL;
@@ -349,9 +348,23 @@ gboolean timestamp_verify(GBytes *token, GBytes *data, GBytes *digest, GBytes *q
 		    "a timestamp is verified over data, a digest or a query");
 		return FALSE;
 	}
-	inside = is_response(token) ? token_of(token, error) : g_bytes_ref(token);
+	inside = is_response(token) ? timestamp_token(token, error) : g_bytes_ref(token);
 	good = inside != NULL && (query == NULL || tst_query_read(query, &asked, error)) &&
 	       check_token(inside, &wanted, facts, error);
+	tst_query_clear(&asked);
+	return good;
+}
+
+gboolean timestamp_examine(GBytes *token, GBytes *data, GBytes *query, struct timestamp_facts *facts, GError **error)
+{
+	struct tst_query asked = { 0 };
+	struct wanted wanted = { .data = data, .query = &asked, .earliest_ms = 0, .latest_ms = time_now_ms() + SKEW_MS };
+	gboolean good = tst_query_read(query, &asked, error);
+
+	/* Without a nonce, and without a wish for the certificate, it is no query of ours. */
+	if (good && (asked.nonce.size == 0 || !asked.certificate))
+		good = refuse(error, "the query asks for no nonce, or not for the certificate");
+	good = good && check_token(token, &wanted, facts, error);
 	tst_query_clear(&asked);
 	return good;
 }

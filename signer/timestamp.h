@@ -29,6 +29,13 @@ GBytes *timestamp_accept(GBytes *response, GBytes *query, GBytes *roots, int64_t
  * `query` may be NULL. */
 gboolean timestamp_verify(GBytes *token, GBytes *data, GBytes *digest, GBytes *query, GBytes *roots,
     struct timestamp_facts *facts, GError **error);
+/* The token out of a TimeStampResp that says "granted": its original bytes. */
+GBytes *timestamp_token(GBytes *response, GError **error);
+/*
+ * A token over `data` against a query of timestamp_query(), for one who has no roots: all of timestamp_verify() but the chain, so that it
+ * is whole, answers this very query, and names the authority that *facts tells; whose clock that is was not asked.
+ */
+gboolean timestamp_examine(GBytes *token, GBytes *data, GBytes *query, struct timestamp_facts *facts, GError **error);
 /* The time that a token claims, with nothing of it verified: for display, and to look further while nothing is trusted. FALSE
  * (no error) if it is no token. */
 gboolean timestamp_claimed_ms(GBytes *token, int64_t *time_ms);

@@ -16,22 +16,22 @@ struct scene {
 	GHashTable *files;
 };
 
-static GBytes *response; /* the authority's last, and its time */
-static int64_t stamped_ms;
+static GBytes *query, *response; /* the last exchange with the authority, and what its token says */
+static struct timestamp_facts facts;
 
 static GBytes *stamp(GBytes *signature)
 {
 	g_autoptr(GError) error = NULL;
-	g_autoptr(GBytes) query = timestamp_query(signature, &error), roots = pki_pem(pki.stamp_root.certificate, NULL);
-	struct timestamp_facts facts = { 0 };
+	g_autoptr(GBytes) roots = pki_pem(pki.stamp_root.certificate, NULL);
 	GBytes *token;
 
+	g_clear_pointer(&query, g_bytes_unref);
 	g_clear_pointer(&response, g_bytes_unref);
+	timestamp_facts_clear(&facts);
+	query = timestamp_query(signature, &error);
 	response = pki_stamp(&pki.stamper, query, time_now_ms());
 	token = timestamp_accept(response, query, roots, time_now_ms(), time_now_ms(), &facts, &error);
 	assert_ok(token != NULL, error);
-	stamped_ms = facts.time_ms;
-	timestamp_facts_clear(&facts);
 	return token;
 }
 
@@ -52,11 +52,12 @@ static void put_policy(struct scene *s, X509 *certificate)
 
 static struct json *record_of(const char *digest)
 {
-	g_autofree char *time = time_format_ms(stamped_ms);
+	g_autofree char *time = time_format_ms(facts.time_ms);
 	g_autofree char *text = g_strdup_printf(
-	    "{\"id\":\"" ID "\",\"artifacts\":[{\"name\":\"w\",\"signed\":{\"signatures\":[{\"format\":\"cms\","
-	    "\"key\":\"release-2026\",\"digest\":\"%s\",\"use\":1,\"timestamp\":{\"time\":\"%s\"}}]}}]}",
-	    digest, time);
+	    "{\"id\":\"" ID "\",\"artifacts\":[{\"name\":\"w\",\"sha256\":\"%s\",\"signed\":{\"sha256\":\"%s\","
+	    "\"signatures\":[{\"format\":\"cms\",\"key\":\"release-2026\",\"digest\":\"%s\",\"use\":1,"
+	    "\"timestamp\":{\"time\":\"%s\",\"serial\":\"%s\",\"policy\":\"%s\",\"authority\":\"%s\"}}]}}]}",
+	    digest, digest, digest, time, facts.serial, facts.policy, facts.authority);
 	g_autoptr(GError) error = NULL;
 	struct json *record = json_parse(text, strlen(text), JSON_STRICT, &error);
 
@@ -81,6 +82,7 @@ static struct scene *scene_new(void)
 	message = support_read_bytes(out);
 	s->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
 	put(s, "1-cms.p7s", message);
+	put(s, "1-cms.tsq", query);
 	put(s, "1-cms.tsr", response);
 	put_policy(s, pki.p256.certificate);
 	s->record = record_of(digest);
@@ -143,34 +145,126 @@ static void another_digest_than_the_records_is_bad(void **state)
 	assert_bad(s, "covers another digest than the record says");
 }
 
+static void an_artifact_that_is_not_the_approved_one_is_bad(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *other = sha256_text("other", 5);
+
+	json_set_string(json_path(s->record, "artifacts.0.signed"), "sha256", other);
+	assert_bad(s, "w was released as another file than was approved");
+	json_set_string(json_path(s->record, "artifacts.0"), "sha256", other);
+	assert_bad(s, "it is not over the artifact that the record names");
+}
+
+/* A certificate that signs nothing: as long as the chain's, and none of it. */
+static void a_changed_certificate_that_did_not_sign_is_bad(void **state)
+{
+	autoptr(scene) s = scene_new();
+	GBytes *old = g_hash_table_lookup(s->files, "1-cms.p7s");
+	uint8_t *der = NULL;
+	int size = i2d_X509(pki.root.certificate, &der);
+	g_autoptr(GBytes) flipped = pki_flip(old, pki_find(old, der, (size_t)size) + (size_t)size - 10);
+
+	OPENSSL_free(der);
+	put(s, "1-cms.p7s", flipped);
+	assert_bad(s, "carries a certificate that is not in the policy's chain");
+}
+
+static void another_certificate_than_the_record_names_is_bad(void **state)
+{
+	autoptr(scene) s = scene_new();
+
+	json_set_string(row(s), "certificate", "CN=Somebody");
+	assert_bad(s, "the record names another certificate");
+}
+
 static void a_timestamp_over_another_signature_is_bad(void **state)
 {
 	autoptr(scene) s = scene_new();
 	g_autoptr(GBytes) other = g_bytes_new_static("another", 7), token = stamp(other);
 
+	put(s, "1-cms.tsq", query);
 	put(s, "1-cms.tsr", response);
-	assert_bad(s, "its timestamp is over something else");
+	assert_bad(s, "carries another timestamp than the authority's answer");
 }
 
-static void a_timestamp_of_another_time_than_recorded_is_bad(void **state)
+/* The query of another exchange about the very same signature: only the nonce differs. */
+static void a_query_that_the_timestamp_does_not_answer_is_bad(void **state)
 {
 	autoptr(scene) s = scene_new();
+	g_autoptr(GBytes) kept = g_bytes_ref(query), other = g_bytes_new_static("another", 7);
+	g_autoptr(GBytes) token = stamp(other), flipped = NULL;
 
-	json_set_string(json_get(row(s), "timestamp"), "time", "2020-01-01T00:00:00.000Z");
-	assert_bad(s, "of another time than the record says");
+	put(s, "1-cms.tsq", query);
+	assert_bad(s, "1-cms: timestamp: the token is over other data than was asked for");
+	flipped = pki_flip(kept, g_bytes_get_size(kept) - 4);
+	put(s, "1-cms.tsq", flipped);
+	assert_bad(s, "1-cms: timestamp: the token's nonce is not the query's");
 }
 
-static void what_has_no_evidence_could_not_be_found_out(void **state)
+static void a_query_without_a_nonce_is_bad(void **state)
 {
 	autoptr(scene) s = scene_new();
+	gsize size;
+	const uint8_t *data = g_bytes_get_data(query, &size);
+	g_autofree uint8_t *cut = g_memdup2(data, size);
+	g_autoptr(GBytes) without = NULL;
+
+	/* the nonce is an INTEGER of 8 octets, right before the BOOLEAN */
+	cut[1] -= 10;
+	memcpy(cut + size - 13, data + size - 3, 3);
+	without = g_bytes_new(cut, size - 10);
+	put(s, "1-cms.tsq", without);
+	assert_bad(s, "the query asks for no nonce");
+}
+
+static void a_timestamp_that_the_record_does_not_tell_of_is_bad(void **state)
+{
+	static const char *const members[] = { "time", "serial", "policy", "authority" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(members); i++) {
+		autoptr(scene) s = scene_new();
+		g_autofree char *words = g_strdup_printf("the %s of its timestamp is ", members[i]);
+
+		json_set_string(json_get(row(s), "timestamp"), members[i], "2020-01-01T00:00:00.000Z");
+		assert_bad(s, words);
+	}
+	{
+		autoptr(scene) s = scene_new();
+
+		json_set(row(s), "timestamp", NULL);
+		assert_bad(s, "it carries what nobody signed");
+	}
+}
+
+static void a_timestamp_is_held_against_the_roots_that_the_auditor_brought(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autoptr(GBytes) theirs = pki_pem(pki.stamp_root.certificate, NULL), other = pki_pem(pki.root.certificate, NULL);
+	struct audit_stamps stamps = { NULL };
 	g_autoptr(GError) error = NULL;
 
-	g_hash_table_remove(s->files, "1-cms.tsr");
-	assert_fails(
-	    audit_artifact(s->record, s->files, NULL, &error), error, TAGSEAL_ERROR_UNKNOWN, "has no \"1-cms.tsr\"");
-	g_hash_table_remove(s->files, "1-cms.p7s");
-	assert_fails(
-	    audit_artifact(s->record, s->files, NULL, &error), error, TAGSEAL_ERROR_UNKNOWN, "has no \"1-cms.p7s\"");
+	assert_ok(audit_artifact(s->record, s->files, &stamps, &error), error);
+	assert_int_equal(stamps.unanchored, 1);
+	stamps = (struct audit_stamps){ .roots = theirs };
+	assert_ok(audit_artifact(s->record, s->files, &stamps, &error), error);
+	assert_int_equal(stamps.unanchored, 0);
+	stamps.roots = other;
+	assert_refused(
+	    audit_artifact(s->record, s->files, &stamps, &error), error, "no good chain to the timestamp roots given");
+}
+
+static void evidence_that_is_not_there_is_bad(void **state)
+{
+	static const char *const names[] = { "1-cms.tsr", "1-cms.tsq", "1-cms.p7s" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+		autoptr(scene) s = scene_new();
+		g_autofree char *words = g_strdup_printf("its evidence lacks \"%s\"", names[i]);
+
+		g_hash_table_remove(s->files, names[i]);
+		assert_bad(s, words);
+	}
 }
 
 int main(void)
@@ -179,15 +273,23 @@ int main(void)
 		cmocka_unit_test(a_signature_and_its_timestamp_are_good),
 		cmocka_unit_test(a_changed_signature_is_bad),
 		cmocka_unit_test(another_certificate_than_the_policys_is_bad),
+		cmocka_unit_test(another_certificate_than_the_record_names_is_bad),
+		cmocka_unit_test(a_changed_certificate_that_did_not_sign_is_bad),
 		cmocka_unit_test(another_digest_than_the_records_is_bad),
+		cmocka_unit_test(an_artifact_that_is_not_the_approved_one_is_bad),
 		cmocka_unit_test(a_timestamp_over_another_signature_is_bad),
-		cmocka_unit_test(a_timestamp_of_another_time_than_recorded_is_bad),
-		cmocka_unit_test(what_has_no_evidence_could_not_be_found_out),
+		cmocka_unit_test(a_query_that_the_timestamp_does_not_answer_is_bad),
+		cmocka_unit_test(a_query_without_a_nonce_is_bad),
+		cmocka_unit_test(a_timestamp_that_the_record_does_not_tell_of_is_bad),
+		cmocka_unit_test(a_timestamp_is_held_against_the_roots_that_the_auditor_brought),
+		cmocka_unit_test(evidence_that_is_not_there_is_bad),
 	};
 	int failed;
 
 	support_isolate();
 	failed = cmocka_run_group_tests(tests, pki_begin, pki_end);
+	g_clear_pointer(&query, g_bytes_unref);
 	g_clear_pointer(&response, g_bytes_unref);
+	timestamp_facts_clear(&facts);
 	return failed;
 }
