@@ -40,12 +40,13 @@ struct release {
 	guint pending; /* questions that are out */
 	GError *first_error; /* of the answers so far */
 	gboolean wanted; /* a hint came while questions were out: run again */
+	gboolean reckon; /* a key may have been used for it without our hearing of it: to be found out before it is recorded */
 	gboolean looked; /* its source was fetched just now: gitops need not do it again */
 	struct event *timer;
 	struct message *decided; /* the newest answer of gitops, between source and approval */
 };
 /*
- * work: { "rule", "key", "purpose", "timestamp", "scan", "approve_by", "judge_since", "confirmed", "committed", "published",
+ * work: { "rule", "key", "purpose", "timestamp", "scan", "approve_by", "judge_since", "confirmed", "voided": [numbers], "committed", "published",
  *   "artifacts": [{ "name", "url", "type", "sign": […], "max_size", "sha256", "pinned_by",			from gitops
  *                   "blob", "size",									fetch
  *                   "inspected": true, "report": {…},							structure, scan
@@ -154,6 +155,9 @@ void gate_attach_certificates(const struct release *release, struct message *mes
 gboolean gate_attach_blob(
     struct engine *engine, struct message *message, const char *name, const char *sha256, GError **error);
 
+/* Before a release is recorded: TRUE if the key's journal had to be asked whether it was used for it without our hearing of it; what it has
+ * and nobody told is called void. The gate is run again afterwards. */
+gboolean gate_reckon(struct engine *engine, struct release *release);
 /* The log must show a key's use that came to nothing. `use` as judge told it. */
 void gate_void(struct release *release, const struct json *use, const char *record_sha256, const char *reason);
 

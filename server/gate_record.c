@@ -182,6 +182,8 @@ void gate_record_run(struct engine *engine, struct release *release)
 {
 	const char *outcome = json_as_string(json_path(release->record, "end.outcome"));
 
+	if (json_get(release->work, "committed") == NULL && gate_reckon(engine, release))
+		return;
 	if (json_get(release->work, "committed") == NULL) {
 		/*
 		 * A closed record is kept before the ledger may have it: after a crash the very same one is asked for again, and

@@ -54,6 +54,61 @@ void gate_void(struct release *release, const struct json *use, const char *reco
 	json_set_string(extra, "digest", json_string(use, "digest"));
 	json_set_string(extra, "reason", why);
 	release_event(release, "void", record_sha256, extra);
+	if (json_get(release->work, "voided") == NULL)
+		json_set(release->work, "voided", json_array_new());
+	json_append(json_get(release->work, "voided"), json_integer_new(json_integer(use, "number", 0)));
+}
+
+/* Is that use among those that the record will name, or that were called void? */
+static gboolean is_told(const struct release *release, int64_t number)
+{
+	const struct json *artifacts = json_get(release->work, "artifacts"),
+			  *voided = json_get(release->work, "voided");
+
+	for (guint i = 0; i < json_length(voided); i++)
+		if (json_as_integer(json_at(voided, i), 0) == number)
+			return TRUE;
+	for (guint i = 0; i < json_length(artifacts); i++) {
+		const struct json *signs = json_get(json_at(artifacts, i), "signs");
+		for (guint n = 0; n < json_length(signs); n++)
+			if (json_integer(json_get(json_at(signs, n), "use"), "number", 0) == number)
+				return TRUE;
+	}
+	return FALSE;
+}
+
+static void reckoned(
+    struct engine *engine, struct release *release, struct message *answer, const GError *error, gpointer data)
+{
+	const struct json *uses = error == NULL ? json_get(answer->body, "uses") : NULL;
+
+	(void)data;
+	if (g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNAVAILABLE)) {
+		gate_part(engine, release, error);
+		return;
+	}
+	/* A key that is gone for good tells no more: the gap stays in the log, where an auditor finds it. */
+	if (error != NULL)
+		log_event("err", "release=%s the uses of its key cannot be told: %s", release->id, error->message);
+	for (guint i = 0; i < json_length(uses); i++)
+		if (!is_told(release, json_integer(json_at(uses, i), "number", 0)))
+			gate_void(release, json_at(uses, i), NULL, "the answer was lost, and the key was asked again");
+	release->reckon = FALSE;
+	gate_part(engine, release, NULL);
+}
+
+gboolean gate_reckon(struct engine *engine, struct release *release)
+{
+	struct message *m;
+
+	if (!release->reckon || json_string(release->work, "key") == NULL)
+		return FALSE;
+	m = message_new(MSG_RECKON, 0);
+	json_set_string(m->body, "id", release->id);
+	json_set_string(m->body, "key", json_string(release->work, "key"));
+	gate_expect(release);
+	engine_ask(engine, ROLE_JUDGE, m, MSG_RECKONED, release, reckoned, NULL);
+	return TRUE;
 }
 
 struct judging {
@@ -74,6 +129,7 @@ static void judged(
 		json_set(j->sign, "use", json_copy(json_get(answer->body, "use")));
 	} else {
 		error = error != NULL ? error : broken;
+		release->reckon |= !g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_REFUSED);
 		if (answer != NULL && json_get(answer->body, "use") != NULL)
 			gate_void(release, json_get(answer->body, "use"), NULL, error->message);
 	}

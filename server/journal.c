@@ -142,6 +142,40 @@ struct journal *journal_open(const char *folder, const char *token, const char *
 	return g_steal_pointer(&journal);
 }
 
+static void add_use(struct json *uses, const char *line, size_t size, const char *record)
+{
+	autoptr(json) entry =
+	    memmem(line, size, record, strlen(record)) != NULL ? json_parse_canonical(line, size, NULL) : NULL;
+	struct json *use;
+
+	if (entry == NULL || g_strcmp0(json_string(entry, "record"), record) != 0)
+		return;
+	use = json_object_new();
+	json_set_string(use, "digest", json_string(entry, "digest"));
+	json_set_integer(use, "number", json_integer(entry, "number", 0));
+	json_append(uses, use);
+}
+
+struct json *journal_uses(const struct journal *journal, const char *record, GError **error)
+{
+	autoptr(json) uses = json_array_new();
+	g_autofree char *line = NULL;
+	size_t room = 0;
+	ssize_t size;
+	FILE *in = fopen(journal->path, "re");
+	gboolean whole;
+
+	if (in == NULL) {
+		fail(journal, "it cannot be read", error);
+		return NULL;
+	}
+	while ((size = getline(&line, &room, in)) > 0)
+		add_use(uses, line, line[size - 1] == '\n' ? size - 1 : size, record);
+	whole = !ferror(in) || fail(journal, "it cannot be read", error);
+	fclose(in);
+	return whole ? g_steal_pointer(&uses) : NULL;
+}
+
 gboolean journal_append(
     struct journal *journal, const char *record, const char *digest, int64_t time_ms, int64_t *number, GError **error)
 {

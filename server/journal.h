@@ -9,7 +9,7 @@
 #include <glib.h>
 #include <stdint.h>
 
-#include "gitops/base/cleanup.h"
+#include "gitops/base/json.h"
 
 struct journal;
 
@@ -26,6 +26,8 @@ DEFINE_CLEANUP(journal, journal_free)
 
 /* Number of the last use; 0 if there was none. */
 int64_t journal_last(const struct journal *journal);
+/* The uses for a record, oldest first: [{"digest", "number"}]. Reads the file again, so it is for the few who must know. Caller unrefs. */
+struct json *journal_uses(const struct journal *journal, const char *record, GError **error);
 /* One more use, durable when this returns. After a failure the journal takes nothing more until it is opened again. */
 gboolean journal_append(
     struct journal *journal, const char *record, const char *digest, int64_t time_ms, int64_t *number, GError **error);

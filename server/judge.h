@@ -83,3 +83,6 @@ struct judge_use {
 /* Has `to_be_signed` signed, and checks the signature with `public_key`. On failure use->number says whether the use was counted. */
 gboolean judge_use_key(struct role_context *role, struct judge_keys *keys, const struct judge_request *r,
     const struct judge_decision *d, EVP_PKEY *public_key, GBytes *to_be_signed, struct judge_use *use, GError **error);
+/* The uses of the key of that label that its journal has for a record: [{token, number, digest}]. Caller unrefs. */
+struct json *judge_uses(
+    struct role_context *role, struct judge_keys *keys, const char *label, const char *record, GError **error);

@@ -185,6 +185,11 @@ static gboolean ask_use(struct role_context *role, struct peer *sign, const stru
 	return message_outcome(answer, error) && (use->signature = body_bytes(answer, "signature", error)) != NULL;
 }
 
+static const char *token_name(const struct role_context *role, const struct peer *sign)
+{
+	return sign->index < role->config->token_count ? role->config->tokens[sign->index].name : "?";
+}
+
 gboolean judge_use_key(struct role_context *role, struct judge_keys *keys, const struct judge_request *r,
     const struct judge_decision *d, EVP_PKEY *public_key, GBytes *to_be_signed, struct judge_use *use, GError **error)
 {
@@ -195,7 +200,7 @@ gboolean judge_use_key(struct role_context *role, struct judge_keys *keys, const
 	if (sign == NULL || !check_held(d->key, token, held, error))
 		return FALSE;
 	index = sign->index;
-	use->token = index < role->config->token_count ? role->config->tokens[index].name : "?";
+	use->token = token_name(role, sign);
 	use->digest = sha256_text_bytes(to_be_signed);
 	/* Its last number rises, whatever comes of the use: what is kept of the key's budget must not lag behind. */
 	judge_keys_forget(keys, index);
@@ -209,4 +214,27 @@ gboolean judge_use_key(struct role_context *role, struct judge_keys *keys, const
 	    "the signature that the token \"%s\" made does not verify with the certificate's key: it is thrown away",
 	    use->token);
 	return FALSE;
+}
+
+struct json *judge_uses(
+    struct role_context *role, struct judge_keys *keys, const char *label, const char *record, GError **error)
+{
+	const struct json *token = NULL, *held = NULL;
+	struct peer *sign = find_sign(role, keys, label, &token, &held, error);
+	autoptr(message) request = message_new(MSG_USES, 0);
+	autoptr(message) answer = NULL;
+	struct json *uses;
+
+	if (sign == NULL)
+		return NULL;
+	json_set_string(request->body, "record", record);
+	json_set_string(request->body, "key", label);
+	answer = role_call(role, sign, request, MSG_USES_ARE, role->config->sign_deadline + ANSWER_GRACE_MS, error);
+	if (answer == NULL || !message_outcome(answer, error) ||
+	    json_require(answer->body, "uses", JSON_ARRAY, "uses-are", error) == NULL)
+		return NULL;
+	uses = json_copy(json_get(answer->body, "uses"));
+	for (guint i = 0; i < json_length(uses); i++)
+		json_set_string(json_at(uses, i), "token", token_name(role, sign));
+	return uses;
 }

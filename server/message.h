@@ -96,6 +96,9 @@ enum message_kind {
 	 * {outcome, reason, use: {token, key, number, digest}} (also when the use came to nothing) + file "signature" */
 	MSG_JUDGE,
 	MSG_JUDGED,
+	/* {id, key}: what has the journal of that key for that release, whose answers may have been lost? {outcome, reason, uses: [{token, number, digest}]} */
+	MSG_RECKON,
+	MSG_RECKONED,
 	/* {authority: index, sent, received} + files "signature", "query", "response"; {outcome, reason, facts: {time, serial, policy, authority}} + file "token" */
 	MSG_JUDGE_STAMP,
 	MSG_STAMP_JUDGED,
@@ -106,6 +109,9 @@ enum message_kind {
 	/* {record: ULID, key: label, hash, prehashed: boolean, data: base64, public_key: base64 DER}; {outcome, reason, number, signature: base64} */
 	MSG_USE,
 	MSG_USED,
+	/* {record: ULID, key: label}; {outcome, reason, uses: [{number, digest}]} */
+	MSG_USES,
+	MSG_USES_ARE,
 
 	/* ledger -> sign -> ledger: its own key, commits only. {}: {public_key: "ssh-… line"} · {payload: base64} (a commit's bytes): {outcome, reason, armor} */
 	MSG_LEDGER_KEY,

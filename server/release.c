@@ -60,6 +60,8 @@ struct release *release_load(struct engine *engine, const struct store_release *
 		release_free(release);
 		return NULL;
 	}
+	/* Whatever ended us may have lost the answer to a use of its key. */
+	release->reckon = release->gate == GATE_SIGN || json_get(release->work, "confirmed") != NULL;
 	g_hash_table_insert(engine->releases, release->id, release);
 	return release;
 }

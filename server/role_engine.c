@@ -23,6 +23,7 @@ static const struct role_verb verbs[] = {
 	{ MSG_READ, engine_answered },
 	{ MSG_SCANNED, engine_answered },
 	{ MSG_JUDGED, engine_answered },
+	{ MSG_RECKONED, engine_answered },
 	{ MSG_STAMP_JUDGED, engine_answered },
 	{ MSG_APPENDED, engine_answered },
 	{ MSG_COUNT, NULL },

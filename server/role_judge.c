@@ -224,6 +224,32 @@ static void answer_judge(struct role_context *role, struct peer *from, struct me
 	judge_request_clear(&r);
 }
 
+static struct json *uses_of(struct role_context *role, const struct message *m, GError **error)
+{
+	struct judge *judge = role->data;
+	const char *id = body_string(m, "id", error), *name = id != NULL ? body_string(m, "key", error) : NULL;
+	const struct policy_key *key;
+
+	if (name == NULL || !judge_policy_refresh(&judge->policy, role->config, error))
+		return NULL;
+	key = policy_key(judge->policy.policy, name);
+	if (key != NULL && is_ulid(id))
+		return judge_uses(role, judge->keys, key->label, id, error);
+	error_refused(error, "the policy in force has no key \"%s\"", name);
+	return NULL;
+}
+
+static void answer_reckon(struct role_context *role, struct peer *from, struct message *m)
+{
+	g_autoptr(GError) error = NULL;
+	struct json *uses = uses_of(role, m, &error);
+	autoptr(message) answer = message_answer(m, MSG_RECKONED, error);
+
+	if (uses != NULL)
+		json_set(answer->body, "uses", uses);
+	role_answer(role, from, answer);
+}
+
 /* sent <= received <= now, as far as clocks go: the window in which the authority's time must lie is not engine's to widen. */
 static gboolean check_window(const struct config_authority *authority, int64_t sent, int64_t received, GError **error)
 {
@@ -302,6 +328,7 @@ static const struct role_verb verbs[] = {
 	{ MSG_SCAN_SEEN, take_scan },
 	{ MSG_DIGEST_SEEN, take_digest },
 	{ MSG_JUDGE, answer_judge },
+	{ MSG_RECKON, answer_reckon },
 	{ MSG_JUDGE_STAMP, answer_stamp },
 	{ 0, NULL },
 };

@@ -319,6 +319,22 @@ static void answer_use(struct role_context *role, struct peer *from, struct mess
 		exit(EXIT_FAILURE);
 }
 
+static void answer_uses(struct role_context *role, struct peer *from, struct message *m)
+{
+	struct sign *sign = role->data;
+	g_autoptr(GError) error = NULL;
+	autoptr(message) answer = NULL;
+	const char *record = body_string(m, "record", &error);
+	const char *key = record != NULL ? body_string(m, "key", &error) : NULL;
+	struct journal *journal = key != NULL ? journal_of(sign, key, &error) : NULL;
+	struct json *uses = journal != NULL ? journal_uses(journal, record, &error) : NULL;
+
+	answer = message_answer(m, MSG_USES_ARE, error);
+	if (uses != NULL)
+		json_set(answer->body, "uses", uses);
+	role_answer(role, from, answer);
+}
+
 static gboolean check_ledger(struct sign *sign, GError **error)
 {
 	if (g_strcmp0(sign->config->ledger_token, sign->token->name) != 0) {
@@ -384,6 +400,7 @@ static void answer_sign_commit(struct role_context *role, struct peer *from, str
 static const struct role_verb verbs[] = {
 	{ MSG_KEYS, answer_keys },
 	{ MSG_USE, answer_use },
+	{ MSG_USES, answer_uses },
 	{ MSG_LEDGER_KEY, answer_ledger_key },
 	{ MSG_SIGN_COMMIT, answer_sign_commit },
 	{ 0, NULL },

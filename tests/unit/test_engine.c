@@ -371,6 +371,62 @@ static void uses_of_a_release_that_is_rejected_later_are_void_in_the_log(void **
 	assert_string_equal(json_string(event, "record"), DIGEST);
 }
 
+/* Judge is asked what the journal has for the release, and tells one use. */
+static void reckon(struct scene *s, int64_t number)
+{
+	autoptr(message) question = next(s, ROLE_JUDGE, MSG_RECKON);
+	struct message *m = message_answer(question, MSG_RECKONED, NULL);
+	struct json *uses = json_array_new(), *use = json_object_new();
+
+	assert_string_equal(json_string(question->body, "key"), "release");
+	json_set_string(use, "token", "main");
+	json_set_integer(use, "number", number);
+	json_set_string(use, "digest", DIGEST);
+	json_append(uses, use);
+	json_set(m->body, "uses", uses);
+	send_to_engine(s, ROLE_JUDGE, m);
+}
+
+static void a_use_whose_answer_a_crash_took_is_void_in_the_log(void **state)
+{
+	autoptr(scene) s = scene_new();
+	autoptr(message) judge = NULL;
+	autoptr(message) again = NULL;
+	autoptr(json) event = NULL;
+
+	commit_start(s);
+	judge = until_judge(s);
+	crash(s);
+	start(s);
+	again = next(s, ROLE_JUDGE, MSG_JUDGE);
+	answer(s, ROLE_JUDGE, again, MSG_JUDGED, TAGSEAL_ERROR_REFUSED);
+	reckon(s, 7);
+	event = event_in_log(s, "void");
+	assert_int_equal(json_integer(event, "use", 0), 7);
+	assert_string_equal(json_string(event, "reason"), "the answer was lost, and the key was asked again");
+}
+
+static void a_use_that_was_told_is_not_void_because_a_judge_died(void **state)
+{
+	autoptr(scene) s = scene_new();
+	autoptr(message) judge = NULL;
+	autoptr(message) again = NULL;
+	autoptr(message) attach = NULL;
+
+	commit_start(s);
+	judge = until_judge(s);
+	answer(s, ROLE_JUDGE, judge, MSG_JUDGED, TAGSEAL_ERROR_UNAVAILABLE);
+	again = next(s, ROLE_JUDGE, MSG_JUDGE);
+	judged(s, again, WELL);
+	attach = next(s, ROLE_SEAL, MSG_ATTACH);
+	answer(s, ROLE_SEAL, attach, MSG_ATTACHED, TAGSEAL_ERROR_REFUSED);
+	reckon(s, 7);
+	{
+		autoptr(json) event = event_in_log(s, "void");
+		assert_string_equal(json_string(event, "reason"), "the release did not come to its end");
+	}
+}
+
 /* ---- what gitops says ---- */
 
 static void names_that_lead_out_of_a_folder_are_not_taken(void **state)
@@ -431,6 +487,8 @@ int main(void)
 		cmocka_unit_test(what_the_ledger_does_not_name_is_not_committed),
 		cmocka_unit_test(a_record_that_is_closed_stays_closed_over_a_crash),
 		cmocka_unit_test(a_use_that_came_to_nothing_is_void_in_the_log),
+		cmocka_unit_test(a_use_whose_answer_a_crash_took_is_void_in_the_log),
+		cmocka_unit_test(a_use_that_was_told_is_not_void_because_a_judge_died),
 		cmocka_unit_test(uses_of_a_release_that_is_rejected_later_are_void_in_the_log),
 		cmocka_unit_test(names_that_lead_out_of_a_folder_are_not_taken),
 		cmocka_unit_test(a_release_that_no_record_can_hold_is_rejected_before_a_key_is_used),

@@ -151,6 +151,26 @@ static void text_that_is_no_line_of_ours_is_refused(void **state)
 	assert_broken("{}\n", "does not bear the next number");
 }
 
+static void the_uses_for_a_record_are_told_and_no_others(void **state)
+{
+	static const char other[] = "01JDZX11111111111111111111";
+	g_autoptr(GError) error = NULL;
+	gboolean cut;
+	autoptr(journal) journal = reopened(&cut);
+	autoptr(json) uses = NULL;
+	int64_t number;
+
+	used(journal);
+	assert_ok(journal_append(journal, other, DIGEST, 1772323200000, &number, &error), error);
+	used(journal);
+	uses = journal_uses(journal, RECORD, &error);
+	assert_ok(uses, error);
+	assert_int_equal(json_length(uses), 2);
+	assert_int_equal(json_integer(json_at(uses, 0), "number", 0), 1);
+	assert_int_equal(json_integer(json_at(uses, 1), "number", 0), 3);
+	assert_string_equal(json_string(json_at(uses, 1), "digest"), DIGEST);
+}
+
 static void two_processes_cannot_write_one_journal(void **state)
 {
 	g_autoptr(GError) error = NULL;
@@ -184,6 +204,7 @@ int main(void)
 		TEST(a_line_that_was_changed_is_noticed),
 		TEST(another_keys_journal_is_refused),
 		TEST(text_that_is_no_line_of_ours_is_refused),
+		TEST(the_uses_for_a_record_are_told_and_no_others),
 		TEST(two_processes_cannot_write_one_journal),
 		TEST(no_two_names_share_a_file),
 	};

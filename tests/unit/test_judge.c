@@ -313,6 +313,26 @@ static struct message *use_answer(struct scene *s, const struct message *request
 	return answer;
 }
 
+static struct message *uses_answer(const struct message *request)
+{
+	struct message *answer = message_answer(request, MSG_USES_ARE, NULL);
+	struct json *uses = json_array_new(), *use = json_object_new();
+
+	assert_string_equal(json_string(request->body, "record"), ID);
+	assert_string_equal(json_string(request->body, "key"), "release-2026");
+	json_set_integer(use, "number", 41);
+	json_append(uses, use);
+	json_set(answer->body, "uses", uses);
+	return answer;
+}
+
+static struct message *sign_answer(struct scene *s, const struct message *request)
+{
+	if (request->kind == MSG_USES)
+		return uses_answer(request);
+	return request->kind == MSG_KEYS ? keys_answer(s, request) : use_answer(s, request);
+}
+
 static void play_sign(struct scene *s)
 {
 	g_autoptr(GError) error = NULL;
@@ -323,7 +343,7 @@ static void play_sign(struct scene *s)
 		g_autoptr(GError) away = g_error_new(TAGSEAL_ERROR, TAGSEAL_ERROR_UNAVAILABLE, "the token is away");
 		answer = message_answer(request, request->kind == MSG_KEYS ? MSG_KEYS_ARE : MSG_USED, away);
 	} else {
-		answer = request->kind == MSG_KEYS ? keys_answer(s, request) : use_answer(s, request);
+		answer = sign_answer(s, request);
 	}
 	assert_ok(message_send(test_role_fd(s->judge, ROLE_SIGN), answer, &error), error);
 }
@@ -875,6 +895,35 @@ static void a_signature_by_another_key_is_thrown_away_and_its_use_is_told(void *
 	assert_int_equal(json_integer(json_get(answer->body, "use"), "number", 0), 42);
 }
 
+static void the_uses_for_a_release_are_told_by_the_keys_own_journal(void **state)
+{
+	autoptr(scene) s = scene_approved();
+	struct message *request = message_new(MSG_RECKON, 0);
+	autoptr(message) answer = NULL;
+	const struct json *use;
+
+	json_set_string(request->body, "id", ID);
+	json_set_string(request->body, "key", "release-2026");
+	answer = judged(s, request);
+	assert_outcome(answer, "ok", NULL);
+	use = json_path(answer->body, "uses.0");
+	assert_int_equal(json_integer(use, "number", 0), 41);
+	assert_string_equal(json_string(use, "token"), "main");
+	assert_int_equal(s->uses, 0);
+}
+
+static void the_uses_of_a_key_that_no_policy_has_are_not_told(void **state)
+{
+	autoptr(scene) s = scene_approved();
+	struct message *request = message_new(MSG_RECKON, 0);
+	autoptr(message) answer = NULL;
+
+	json_set_string(request->body, "id", ID);
+	json_set_string(request->body, "key", "tagseal-ledger");
+	answer = judged(s, request);
+	assert_outcome(answer, "refused", "the policy in force has no key \"tagseal-ledger\"");
+}
+
 static void what_a_token_said_is_forgotten_when_its_process_starts_anew(void **state)
 {
 	autoptr(scene) s = scene_approved();
@@ -983,6 +1032,8 @@ int main(void)
 		cmocka_unit_test(a_key_stops_at_its_budget),
 		cmocka_unit_test(a_token_that_is_away_is_waited_for),
 		cmocka_unit_test(a_signature_by_another_key_is_thrown_away_and_its_use_is_told),
+		cmocka_unit_test(the_uses_for_a_release_are_told_by_the_keys_own_journal),
+		cmocka_unit_test(the_uses_of_a_key_that_no_policy_has_are_not_told),
 		cmocka_unit_test(what_a_token_said_is_forgotten_when_its_process_starts_anew),
 		cmocka_unit_test(a_timestamp_counts_over_this_signature_alone),
 		cmocka_unit_test(a_timestamp_by_another_authority_is_refused),

@@ -144,6 +144,27 @@ static void the_journal_holds_the_digest_of_what_was_signed(void **state)
 	assert_int_equal(test_role_stop(role), 0);
 }
 
+static void the_uses_for_a_release_are_told_also_after_a_restart(void **state)
+{
+	struct test_role *role = start();
+	autoptr(message) request = message_new(MSG_USES, 0);
+	int64_t last;
+
+	message_free(use(role, "release", public_key));
+	last = last_use(role);
+	assert_int_equal(test_role_stop(role), 0);
+	role = start();
+	json_set_string(request->body, "record", RECORD);
+	json_set_string(request->body, "key", "release");
+	{
+		autoptr(message) answer = test_role_ask(role, ROLE_JUDGE, request, MSG_USES_ARE);
+		const struct json *uses = json_get(answer->body, "uses");
+		assert_outcome(answer, "ok", NULL);
+		assert_int_equal(json_integer(json_at(uses, json_length(uses) - 1), "number", 0), last);
+	}
+	assert_int_equal(test_role_stop(role), 0);
+}
+
 static void a_token_tells_what_it_is_and_not_the_ledgers_key(void **state)
 {
 	struct test_role *role = start();
@@ -363,6 +384,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_use_is_signed_and_its_number_rises_over_restarts),
 		cmocka_unit_test(the_journal_holds_the_digest_of_what_was_signed),
+		cmocka_unit_test(the_uses_for_a_release_are_told_also_after_a_restart),
 		cmocka_unit_test(a_token_tells_what_it_is_and_not_the_ledgers_key),
 		cmocka_unit_test(the_ledgers_key_is_refused_for_a_release),
 		cmocka_unit_test(a_use_for_another_certificates_key_is_refused_and_not_counted),
