@@ -53,6 +53,7 @@ static void signer_free(gpointer data)
 	struct cms_signer *s = data;
 
 	g_free(s->algorithm);
+	g_clear_pointer(&s->parameters, g_bytes_unref);
 	g_clear_pointer(&s->to_be_signed, g_bytes_unref);
 	g_clear_pointer(&s->attributes_digest, g_bytes_unref);
 	g_clear_pointer(&s->signature, g_bytes_unref);
@@ -216,7 +217,7 @@ static gboolean take_signer_id(struct cursor *c, guint version, const struct cms
 		X509 *x = sk_X509_value(cms->certificates, i);
 		if (by_key ? !key_id_is(x, &id) : !name_is(X509_get_issuer_name(x), &issuer) || !serial_is(x, &number))
 			continue;
-		if (*out != NULL)
+		if (*out != NULL && X509_cmp(*out, x) != 0)
 			return cursor_refuse(c, "signer", "two certificates answer to its name");
 		*out = x;
 	}
@@ -271,7 +272,7 @@ static gboolean take_signer(struct cursor *all, const struct cms *cms, const GPt
 {
 	struct cms_signer *signer = g_new0(struct cms_signer, 1);
 	struct cursor c, peek;
-	struct der signature, attributes;
+	struct der signature, attributes, parameters;
 	guint version;
 
 	g_ptr_array_add(cms->signers, signer);
@@ -293,9 +294,10 @@ static gboolean take_signer(struct cursor *all, const struct cms *cms, const GPt
 	der_take_any(&peek, &attributes, "signed attributes");
 	if (!take_attributes(&c, DER_CONTEXT(0), signer->attributes, "signed attributes") ||
 	    !check_attributes(&c, cms, signer) ||
-	    (signer->algorithm = der_take_algorithm(&c, &signature, "signature algorithm")) == NULL ||
+	    (signer->algorithm = der_take_algorithm(&c, &parameters, "signature algorithm")) == NULL ||
 	    !der_take(&c, DER_OCTETS, &signature, "signature"))
 		return fail_in(all, &c);
+	signer->parameters = parameters.whole_size > 0 ? g_bytes_new(parameters.whole, parameters.whole_size) : NULL;
 	signer->to_be_signed = retag(&attributes, DER_SET);
 	signer->signature = g_bytes_new(signature.data, signature.size);
 	if (der_next_is(&c, DER_CONTEXT(1)) &&

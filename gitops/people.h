@@ -11,6 +11,13 @@
  * who claim the same one make the set invalid, and a certificate for two of them is refused. So is one that names nobody, is
  * a host's, is not of its time (valid after <= first seen < valid before) or has a critical option but verify-required. Such
  * a signature is revoked by the fingerprint of the certified key, or by that of the authority.
+ *
+ * An X.509 certificate is the person's whose entry of the array `x509` names it,
+ *   { subject = "alice@example.org", roots = "corp-ca.pem" }
+ * (what a subject may be: person_certificate.h), if it chains up to what stands in that file and to nothing else. Where the
+ * authority is Sigstore's, oidc_issuer = "https://…" says which identity provider must have vouched for the name. Such a
+ * signature is revoked by the certificate's fingerprint: openssl x509 -in CERT -outform DER | openssl dgst -sha256 -binary |
+ * base64, with "SHA256:" before it and without the "=" at the end.
  */
 #pragma once
 
@@ -49,7 +56,8 @@ struct signer {
 	char *key; /* "SHA256:…" (ssh, x509 certificate), full upper-case hex fingerprint of the primary key
 		      (OpenPGP) */
 	gboolean hardware; /* an sk- key that proved user presence */
-	char *through; /* the OpenPGP subkey that signed, or the authority of an SSH certificate, as `key`; or NULL */
+	char *through; /* the OpenPGP subkey that signed, the authority of an SSH certificate, or the twin of an X.509
+			  certificate, as `key`; or NULL */
 };
 void signer_clear(struct signer *signer);
 

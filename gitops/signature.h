@@ -23,6 +23,8 @@ typedef gboolean (*key_claim)(void *data, const char *key, GError **error);
 struct signature_scheme {
 	enum signature_format format;
 	const char *field; /* the array of people/NAME.toml that holds its keys */
+	enum toml_kind kind; /* of the entries of that array */
+	const char *entries; /* what they are, for messages */
 	void *(*keyring_new)(GError **error);
 	/* One entry of that array. `files` holds what stands beside it; `names` are the person's, for authorities. */
 	gboolean (*keyring_add)(void *keyring, const struct toml *entry, policy_files *files, const char *const *names,
@@ -34,4 +36,4 @@ struct signature_scheme {
 	gboolean (*is_key)(const char *key); /* does this look like a key id of ours (for [[revoked]]) */
 };
 
-extern const struct signature_scheme signature_ssh, signature_openpgp;
+extern const struct signature_scheme signature_ssh, signature_openpgp, signature_x509;

@@ -465,6 +465,8 @@ static gboolean is_fingerprint(const char *key)
 const struct signature_scheme signature_openpgp = {
 	.format = SIGNATURE_OPENPGP,
 	.field = "openpgp",
+	.kind = TOML_STRING,
+	.entries = "keys as strings",
 	.keyring_new = keyring_new,
 	.keyring_add = keyring_add,
 	.keyring_free = keyring_free,

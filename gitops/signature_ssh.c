@@ -7,12 +7,6 @@
 #include "gitops/base/bytes.h"
 #include "gitops/ssh.h"
 
-static gboolean is_fingerprint(const char *key)
-{
-	return g_str_has_prefix(key, "SHA256:") && strlen(key) == 50 &&
-	       strspn(key + 7, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") == 43;
-}
-
 /* --- the keyring --- */
 
 struct keyring {
@@ -243,9 +237,11 @@ static gboolean verify(
 const struct signature_scheme signature_ssh = {
 	.format = SIGNATURE_SSH,
 	.field = "ssh",
+	.kind = TOML_STRING,
+	.entries = "keys as strings",
 	.keyring_new = keyring_new,
 	.keyring_add = keyring_add,
 	.keyring_free = keyring_free,
 	.verify = verify,
-	.is_key = is_fingerprint,
+	.is_key = ssh_is_fingerprint,
 };

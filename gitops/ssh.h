@@ -19,6 +19,7 @@ const char *ssh_key_type(const struct ssh_key *key); /* "ssh-ed25519" */
 gboolean ssh_key_is_hardware(const struct ssh_key *key);
 /* "SHA256:…", as ssh-keygen -l shows it. Caller frees. */
 char *ssh_fingerprint(GBytes *blob);
+gboolean ssh_is_fingerprint(const char *text);
 
 /*
  * A certificate: an authority's word on whose a key is.   PROTOCOL.certkeys

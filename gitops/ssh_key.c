@@ -216,6 +216,12 @@ char *ssh_fingerprint(GBytes *blob)
 	return g_strconcat("SHA256:", base64, NULL);
 }
 
+gboolean ssh_is_fingerprint(const char *text)
+{
+	return g_str_has_prefix(text, "SHA256:") && strlen(text) == 50 &&
+	       strspn(text + 7, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") == 43;
+}
+
 /* --- signatures --- */
 
 /* A security key signs this in place of the message.   PROTOCOL.u2f */
