@@ -391,6 +391,7 @@ static void audit_init(struct audit *a)
 	a->digests = table(NULL);
 	a->names = table(g_free);
 	a->signed_once = table(g_free);
+	a->releases = audit_releases_new();
 	a->uses = table((GDestroyNotify)g_array_unref);
 	a->policies = table(audit_policy_free);
 }
@@ -401,6 +402,7 @@ static void audit_clear(struct audit *a)
 	g_hash_table_unref(a->digests);
 	g_hash_table_unref(a->names);
 	g_hash_table_unref(a->signed_once);
+	g_hash_table_unref(a->releases);
 	g_hash_table_unref(a->uses);
 	g_hash_table_unref(a->policies);
 	if (a->keys != NULL)

@@ -194,6 +194,8 @@ static void decide(struct again *g)
 	/* The source may have been rejected for what no evidence shows: the branch, or a tag that had moved. */
 	if (!passed(g->record, "source"))
 		return;
+	audit_range(g->a, g->record, g->files, g->request, g->source.rule);
+	audit_note_release(g->a, g->record, g->source.rule);
 	if (!approval_decide(g->request, &g->source, &g->approval, &error)) {
 		audit_error(g->a, "its approvals", error);
 		return;

@@ -78,6 +78,7 @@ static void expect_signature(struct audit *a, GHashTable *expected, guint number
 
 static GHashTable *expected_of(struct audit *a, const struct json *record)
 {
+	static const char *const of_the_range[] = { "range.json", "range-signers.json", "range-commits" };
 	GHashTable *expected = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	const struct json *artifacts = json_get(record, "artifacts");
 	guint number = 0;
@@ -85,6 +86,11 @@ static GHashTable *expected_of(struct audit *a, const struct json *record)
 	expect(expected, "tag");
 	expect(expected, "policy.json");
 	expect(expected, "%s", POLICY_HISTORY);
+	if (json_path(record, "source.tree_sha256") != NULL)
+		expect(expected, "manifest");
+	if (json_path(record, "source.range") != NULL)
+		for (guint i = 0; i < G_N_ELEMENTS(of_the_range); i++)
+			expect(expected, "%s", of_the_range[i]);
 	for (guint i = 0; i < json_length(json_get(record, "approvals")); i++)
 		expect(expected, "approval-%u", i + 1);
 	for (guint i = 0; i < json_length(artifacts); i++) {

@@ -4,6 +4,7 @@
 #include <git2.h>
 
 #include "gitops/audit.h"
+#include "gitops/decide.h"
 #include "gitops/people.h"
 #include "gitops/policy.h"
 
@@ -18,6 +19,7 @@ struct audit {
 	GHashTable *digests; /* of all records so far: what events may name */
 	GHashTable *names; /* project LF tag -> id of the tag object first recorded under it */
 	GHashTable *signed_once; /* project LF tag LF tag object -> record that signed it */
+	GHashTable *releases; /* id of a record that was signed -> struct audit_release */
 	GHashTable *uses; /* key -> GArray of use numbers */
 	GHashTable *policies; /* commit -> struct audit_policy */
 	char *policy_tip; /* newest policy commit that a record was decided by */
@@ -67,3 +69,13 @@ const struct audit_policy *audit_policy_of(struct audit *a, const char *commit, 
 
 /* ---- audit_decide.c: the decision again ---- */
 void audit_decide(struct audit *a, const struct json *record, GHashTable *files);
+
+/* ---- audit_range.c: what the release brought, and where that began */
+struct audit_release {
+	char *project, *commit, *purpose;
+};
+GHashTable *audit_releases_new(void);
+/* What later ranges may begin at. */
+void audit_note_release(struct audit *a, const struct json *record, const struct policy_rule *rule);
+void audit_range(struct audit *a, const struct json *record, GHashTable *files, const struct request *request,
+    const struct policy_rule *rule);

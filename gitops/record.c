@@ -244,6 +244,21 @@ static const struct member source_signature_members[] = {
 	{ NULL, NULL, NULL, FALSE },
 };
 
+static const struct member range_base_members[] = {
+	{ "record", check_ulid, NULL, TRUE },
+	{ "tag", check_line, NULL, TRUE },
+	{ "commit", check_id, NULL, TRUE },
+	{ NULL, NULL, NULL, FALSE },
+};
+
+static const struct member range_members[] = {
+	{ "sha256", check_digest, NULL, TRUE },
+	{ "base", check_object, range_base_members, FALSE },
+	{ "commits", check_number, NULL, TRUE },
+	{ "complete", check_flag, NULL, TRUE },
+	{ NULL, NULL, NULL, FALSE },
+};
+
 static const struct member source_members[] = {
 	{ "url", check_line, NULL, FALSE },
 	{ "tag_object", check_id, NULL, TRUE },
@@ -253,6 +268,8 @@ static const struct member source_members[] = {
 	{ "branch", check_line, NULL, FALSE },
 	{ "signature", check_object, source_signature_members, FALSE },
 	{ "first_seen", check_time, NULL, FALSE },
+	{ "tree_sha256", check_digest, NULL, FALSE },
+	{ "range", check_object, range_members, FALSE },
 	{ "supersedes", check_line, NULL, FALSE },
 	{ NULL, NULL, NULL, FALSE },
 };

@@ -98,6 +98,7 @@ gboolean replay_read(const struct json *record, GHashTable *files, struct replay
 		.tag_first_seen_ms = time_of(text_at(record, "source.first_seen"), 0),
 		.now_ms = time_of(json_string(line, "ended"), time_now_ms()),
 		.tree = text_at(record, "source.tree"),
+		.range_sha256 = text_at(record, "source.range.sha256"),
 		.approvals = (const struct approval_evidence *)(void *)replay->approvals->data,
 		.approval_count = replay->approvals->len,
 	};

@@ -51,6 +51,18 @@ static void add_word(GString *out, const char *word)
 	g_string_append_printf(out, " %s", g_strdelimit(clean, " ", '_'));
 }
 
+/* "  range DIGEST COMMIT TAG", where it begins; "- -": at the beginning. */
+static void add_range(GString *out, const struct json *range)
+{
+	if (range == NULL)
+		return;
+	g_string_append(out, "  range");
+	add_word(out, json_string(range, "sha256"));
+	add_word(out, json_as_string(json_path(range, "base.commit")));
+	add_word(out, json_as_string(json_path(range, "base.tag")));
+	g_string_append_c(out, '\n');
+}
+
 static void add_release(GString *out, const struct json *release)
 {
 	const struct json *gates = json_get(release, "gates");
@@ -62,6 +74,7 @@ static void add_release(GString *out, const struct json *release)
 	add_word(out, json_string(release, "tag"));
 	add_word(out, outcome != NULL ? outcome : json_string(release, "state"));
 	g_string_append_c(out, '\n');
+	add_range(out, json_get(release, "range"));
 	for (guint i = 0; i < json_length(gates); i++) {
 		const struct json *gate = json_at(gates, i);
 		const char *reason = json_string(gate, "reason");
@@ -74,7 +87,7 @@ static void add_release(GString *out, const struct json *release)
 	}
 }
 
-/* For `git tagseal status`: "release ID PROJECT TAG OUTCOME", then "  GATE OUTCOME REASON" for each gate. */
+/* For `git tagseal status` and `show`: "release ID PROJECT TAG OUTCOME", "  range …" once it is known, then "  GATE OUTCOME REASON" for each gate. */
 static void on_lines(struct listen *l, struct http_request *request, const struct message *answer)
 {
 	g_autoptr(GBytes) bytes = take_document(request, answer), text = NULL;

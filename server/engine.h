@@ -46,7 +46,7 @@ struct release {
 	struct message *decided; /* the newest answer of gitops, between source and approval */
 };
 /*
- * work: { "rule", "key", "purpose", "timestamp", "scan", "approve_by", "judge_since", "confirmed", "voided": [numbers], "committed", "published",
+ * work: { "rule", "key", "purpose", "base", "timestamp", "scan", "approve_by", "judge_since", "confirmed", "voided": [numbers], "committed", "published",
  *   "artifacts": [{ "name", "url", "type", "sign": […], "max_size", "sha256", "pinned_by",			from gitops
  *                   "blob", "size",									fetch
  *                   "inspected": true, "report": {…},							structure, scan
@@ -141,6 +141,8 @@ void gate_sign_run(struct engine *engine, struct release *release);
 void gate_timestamp_run(struct engine *engine, struct release *release);
 void gate_record_run(struct engine *engine, struct release *release);
 void gate_publish_run(struct engine *engine, struct release *release);
+/* Signed releases that this one may be measured against, newest first: [{record, tag, commit, purpose}] (engine_base.c). */
+struct json *engine_bases(struct engine *engine, const struct release *release);
 /* Asks gitops what the source and the people say now; gate_source_run() and gate_approval_run() share it. */
 void gate_decide(struct engine *engine, struct release *release, gboolean fetch, answer_fn answer);
 /* Asks scan about a blob and sets member "report" of `into` (borrowed by the release's work). */

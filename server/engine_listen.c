@@ -223,6 +223,8 @@ static struct json *release_view(const struct store_release *row)
 	json_set_string(view, "updated", updated);
 	json_set(view, "gates", gates_of(row->state));
 	json_set(view, "artifacts", artifacts_of(row->state));
+	if (json_path(row->state, "record.source.range") != NULL)
+		json_set(view, "range", json_copy(json_path(row->state, "record.source.range")));
 	if (json_path(row->state, "work.committed") != NULL)
 		json_set(view, "log", json_copy(json_path(row->state, "work.committed")));
 	return view;

@@ -166,7 +166,8 @@ static void ask_judge(
 	gate_attach_certificates(release, m, format);
 	g_hash_table_iter_init(&files, release->files);
 	while (g_hash_table_iter_next(&files, &name, NULL))
-		if (g_str_equal(name, "tag") || g_str_has_prefix(name, "approval-"))
+		if (g_str_equal(name, "tag") || g_str_has_prefix(name, "approval-") ||
+		    g_str_equal(name, "range.json") || g_str_equal(name, "range-commits"))
 			release_attach(release, m, name, name);
 	gate_expect(release);
 	if (!gate_attach_blob(engine, m, "blob", json_string(artifact, "blob"), &error)) {

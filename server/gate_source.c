@@ -38,6 +38,7 @@ void gate_decide(struct engine *engine, struct release *release, gboolean fetch,
 	json_set_boolean(m->body, "fetch", fetch);
 	json_set_boolean(release->work, "first_object", first_object(engine, release));
 	json_set_boolean(m->body, "first_object", json_boolean(release->work, "first_object", FALSE));
+	json_set(m->body, "bases", engine_bases(engine, release));
 	bytes = seen != NULL ? json_canonical(seen) : g_bytes_new_static("{}", 2);
 	message_add_bytes(m, "seen.json", bytes, NULL);
 	gate_expect(release);
@@ -73,7 +74,7 @@ static gboolean knows_less(const struct release *release, const struct json *sec
 static void take_sections(struct release *release, const struct json *sections, const struct json *body)
 {
 	static const char *const to_record[] = { "policy", "source", "approvals" };
-	static const char *const to_work[] = { "key", "purpose", "rule", "moved_tags", "approve_by" };
+	static const char *const to_work[] = { "key", "purpose", "rule", "moved_tags", "approve_by", "base" };
 
 	for (guint i = 0; i < (knows_less(release, sections) ? 1 : G_N_ELEMENTS(to_record)); i++)
 		if (json_get(sections, to_record[i]) != NULL)
@@ -150,8 +151,9 @@ static gboolean check_evidence(const struct release *release, GError **error)
 /* What gitops may name: anything else could pass for a signature or a token of ours. */
 static gboolean is_evidence(const char *name)
 {
-	return g_regex_match_simple(
-	    "^(tag|policy\\.json|policy-chain|approval-[1-9][0-9]{0,3})$", name, G_REGEX_DOLLAR_ENDONLY, 0);
+	return g_regex_match_simple("^(tag|policy\\.json|policy-chain|range\\.json|range-signers\\.json|range-commits|"
+				    "manifest|approval-[1-9][0-9]{0,3})$",
+	    name, G_REGEX_DOLLAR_ENDONLY, 0);
 }
 
 static gboolean take_answer(struct release *release, struct message *answer, GError **error)

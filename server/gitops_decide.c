@@ -23,12 +23,14 @@ struct decide {
 	int64_t first_seen, now;
 	gboolean fetch, first_object;
 	struct json *seen;
+	const struct json *bases;
 
 	const struct policy_project *of;
 	struct gitops_source mirror;
 	GBytes *tag_raw;
 	char *tree, *branch;
 	GArray *approvals;
+	struct gitops_range range;
 	struct source_decision source;
 	struct approval_decision approval;
 	struct json *artifacts;
@@ -45,6 +47,7 @@ static void decide_clear(struct decide *d)
 	g_free(d->tree);
 	g_free(d->branch);
 	g_clear_pointer(&d->approvals, g_array_unref);
+	gitops_range_clear(&d->range);
 	source_decision_clear(&d->source);
 	approval_decision_clear(&d->approval);
 	json_unref(d->artifacts);
@@ -63,6 +66,7 @@ static gboolean decide_read(const struct message *m, struct decide *d, GError **
 		return FALSE;
 	d->fetch = json_boolean(m->body, "fetch", TRUE);
 	d->first_object = json_boolean(m->body, "first_object", FALSE);
+	d->bases = json_get(m->body, "bases");
 	if (is_object_id(d->tag_object))
 		return TRUE;
 	error_refused(error, "decide: \"tag_object\" is no full object id");
@@ -172,31 +176,20 @@ static gboolean check_branch(struct decide *d, GError **error)
 	return FALSE;
 }
 
-/*
- * commits = "signed": the tagged commit must bear a person's signature. Those below it, back to the last signed release, are not looked at here: what the
- * tagged commit's signer vouches for by signing is its whole history.
- */
-static gboolean check_commit_signature(struct decide *d, GError **error)
+static gboolean check_range(struct decide *d, GError **error)
 {
-	g_autoptr(GBytes) raw = NULL;
-	g_autoptr(GError) why = NULL;
-	autoptr(commit) commit = NULL;
-	struct signer signer = { NULL };
-	gboolean good;
+	const struct policy_rule *rule = d->source.rule;
+	const struct gitops_range_question question = {
+		.path = d->mirror.path,
+		.commit = d->source.tag->object,
+		.bases = d->bases,
+		.rule = rule->name,
+		.purpose = rule->purpose,
+		.all_signed = g_strcmp0(rule->commits, "signed") == 0,
+		.first_seen = d->first_seen,
+	};
 
-	if (g_strcmp0(d->source.rule->commits, "signed") != 0)
-		return TRUE;
-	raw = tagged_commit(d, error);
-	if (raw == NULL)
-		return FALSE;
-	commit = commit_parse(raw, &why);
-	good = commit != NULL && commit->is_signed &&
-	       people_verify_commit(policy_people(d->g->policy), commit, d->first_seen, &signer, &why);
-	signer_clear(&signer);
-	if (!good)
-		error_refused(error, "the rule \"%s\" wants signed commits, and %s is not one: %s",
-		    d->source.rule->name, d->source.tag->object, why != NULL ? why->message : "it bears no signature");
-	return good;
+	return gitops_range(d->g, &question, &d->range, error);
 }
 
 static void fill_request(const struct decide *d, struct request *request)
@@ -211,6 +204,7 @@ static void fill_request(const struct decide *d, struct request *request)
 		.tag_first_seen_ms = d->first_seen,
 		.now_ms = d->now,
 		.tree = d->tree,
+		.range_sha256 = d->range.sha256,
 		.first_object_of_name = d->first_object,
 		.approvals = d->approvals != NULL ? (const struct approval_evidence *)(void *)d->approvals->data : NULL,
 		.approval_count = d->approvals != NULL ? d->approvals->len : 0,
@@ -225,7 +219,7 @@ static gboolean decide_source(struct decide *d, GError **error)
 		return FALSE;
 	fill_request(d, &request);
 	return source_decide(&request, &d->source, error) && read_tree(d, error) && check_branch(d, error) &&
-	       check_commit_signature(d, error);
+	       check_range(d, error);
 }
 
 /* ---- approval ---- */
@@ -328,6 +322,9 @@ static struct json *source_section(const struct decide *d)
 	json_set_string(section, "branch", d->branch);
 	json_set_string(section, "tree", d->tree);
 	json_set_string(section, "first_seen", first_seen);
+	json_set_string(section, "tree_sha256", d->range.tree_sha256);
+	if (d->range.section != NULL)
+		json_set(section, "range", json_ref(d->range.section));
 	return section;
 }
 
@@ -372,6 +369,24 @@ static GBytes *raw_of(const struct decide *d, const char *id)
 			return evidence->raw;
 	}
 	return NULL;
+}
+
+static gboolean add_range(const struct decide *d, struct message *answer, GError **error)
+{
+	const struct {
+		const char *name;
+		GBytes *bytes;
+	} files[] = {
+		{ "range.json", d->range.report },
+		{ "range-signers.json", d->range.signers },
+		{ "range-commits", d->range.proof },
+		{ "manifest", d->range.manifest },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(files); i++)
+		if (files[i].bytes != NULL && !message_add_bytes(answer, files[i].name, files[i].bytes, error))
+			return FALSE;
+	return TRUE;
 }
 
 /* approval-N is the object of the Nth line of the section. */
@@ -420,6 +435,8 @@ static void fill_body(const struct decide *d, const GError *refusal, struct json
 	json_set_string(body, "source_reason", refusal != NULL ? refusal->message : NULL);
 	json_set_string(body, "approval", d->approval_word != NULL ? d->approval_word : "waiting");
 	json_set_string(body, "approval_reason", d->approval_reason);
+	if (d->range.section != NULL)
+		json_set(body, "base", d->range.base != NULL ? json_ref(d->range.base) : json_object_new());
 	if (rule != NULL) {
 		json_set_string(body, "rule", rule->name);
 		json_set_string(body, "key", rule->key);
@@ -492,7 +509,8 @@ void gitops_decide(struct role_context *role, struct peer *from, struct message 
 		answer = message_answer(m, MSG_DECIDED, NULL);
 		fill_body(&d, refusal, answer->body);
 		if (!add_sections(&d, answer, &error) || !add_key_files(&d, answer, &error) ||
-		    !add_evidence(&d, answer, &error) || !add_policy(&d, answer, &error))
+		    !add_evidence(&d, answer, &error) || !add_range(&d, answer, &error) ||
+		    !add_policy(&d, answer, &error))
 			g_clear_pointer(&answer, message_free);
 	}
 	if (answer == NULL)

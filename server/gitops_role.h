@@ -14,6 +14,7 @@ struct gitops {
 	char *commit, *tip; /* of the policy; NULL before the first look */
 	struct policy *policy;
 	GBytes *policy_json, *policy_history; /* evidence of that commit, made when first asked for */
+	GHashTable *ranges; /* gitops_range.c: what was found out of the newest releases */
 };
 
 /* gitops_policy.c: fetches if asked to, and follows the policy to its newest commit in force. */
@@ -34,6 +35,24 @@ gboolean gitops_source_open(
 GArray *gitops_approvals(const struct gitops_source *s, const struct policy_project *project,
     const struct policy *policy, const char *tag, const char *tag_object, const char *commit, const struct json *seen,
     int64_t now_ms, GError **error); /* of struct approval_evidence */
+
+/* gitops_range.c: what the release would bring, its files by SHA-256, and commits = "signed". */
+struct gitops_range_question {
+	const char *path, *commit; /* mirror, tagged commit */
+	const struct json *bases; /* [{record, tag, commit, purpose}]: signed releases of the project, newest first */
+	const char *rule, *purpose;
+	gboolean all_signed; /* commits = "signed" */
+	int64_t first_seen; /* of the tag: then its commits were seen, too */
+};
+struct gitops_range {
+	struct json *base; /* of the question's `bases`, or NULL: the whole history */
+	struct json *section; /* the record's source.range */
+	char *sha256, *tree_sha256;
+	GBytes *report, *signers, *proof, *manifest; /* evidence; NULL where there is none */
+};
+void gitops_range_clear(struct gitops_range *r);
+/* Also where it refuses, `r` holds what was found out before. */
+gboolean gitops_range(struct gitops *g, const struct gitops_range_question *q, struct gitops_range *r, GError **error);
 
 /* gitops_decide.c, gitops_look.c */
 void gitops_decide(struct role_context *role, struct peer *from, struct message *m);

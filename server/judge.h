@@ -17,6 +17,7 @@
 struct judge_policy {
 	char *commit, *tip; /* NULL before the first look */
 	struct policy *policy;
+	char *proved; /* judge_range.c: the newest range whose commits were found to be signed */
 };
 void judge_policy_clear(struct judge_policy *p);
 gboolean judge_policy_refresh(struct judge_policy *p, const struct config *config, GError **error);
@@ -43,10 +44,15 @@ struct judge_request {
 	int blob_fd;
 	GBytes *certificates, *tag_raw;
 	GArray *approvals; /* of struct approval_evidence */
+	char *range_sha256, *range_base; /* NULL where there is no report, or no base */
+	GBytes *range_commits; /* NULL where there are none */
 	char *tree; /* of the tagged commit, where that commit is among the approvals */
 };
 void judge_request_clear(struct judge_request *r);
 gboolean judge_request_read(const struct message *m, int64_t now_ms, struct judge_request *r, GError **error);
+
+/* judge_range.c: the report that came with it, which must be about that commit. */
+gboolean judge_range_read(const struct message *m, const char *commit, struct judge_request *r, GError **error);
 
 /* judge_evidence.c: the decision made anew, and what it says of this artifact and key. */
 struct judge_decision {
@@ -64,6 +70,9 @@ gboolean judge_check_blob(const struct judge_request *r, const struct judge_deci
 /* The same of bytes that were read already; `digest` is their SHA-256. The descriptor is engine's, and a second read may find another file. */
 gboolean judge_check_content(
     const struct judge_request *r, const struct judge_decision *d, const char *digest, GError **error);
+/* commits = "signed" (judge_range.c). */
+gboolean judge_check_range(
+    const struct judge_request *r, const struct judge_decision *d, struct judge_policy *policy, GError **error);
 gboolean judge_check_certificates(
     const struct judge_request *r, const struct judge_decision *d, const struct policy *policy, GError **error);
 gboolean judge_check_scan(const struct judge_request *r, const struct judge_decision *d, const struct verdicts *scans,

@@ -97,6 +97,7 @@ gboolean judge_decide(const struct judge_request *r, const struct judge_policy *
 		.tag_first_seen_ms = r->tag_first_seen,
 		.now_ms = now_ms,
 		.tree = r->tree,
+		.range_sha256 = r->range_sha256,
 		.first_object_of_name = r->first_object,
 		.approvals = (const struct approval_evidence *)(void *)r->approvals->data,
 		.approval_count = r->approvals->len,

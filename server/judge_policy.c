@@ -6,6 +6,7 @@ void judge_policy_clear(struct judge_policy *p)
 {
 	g_clear_pointer(&p->commit, g_free);
 	g_clear_pointer(&p->tip, g_free);
+	g_clear_pointer(&p->proved, g_free);
 	g_clear_pointer(&p->policy, policy_unref);
 }
 

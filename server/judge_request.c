@@ -24,6 +24,9 @@ void judge_request_clear(struct judge_request *r)
 	g_clear_pointer(&r->tag_raw, g_bytes_unref);
 	g_clear_pointer(&r->approvals, g_array_unref);
 	g_clear_pointer(&r->tree, g_free);
+	g_clear_pointer(&r->range_sha256, g_free);
+	g_clear_pointer(&r->range_base, g_free);
+	g_clear_pointer(&r->range_commits, g_bytes_unref);
 }
 
 static gboolean refuse(GError **error, const char *what)
@@ -105,14 +108,11 @@ static struct approval_evidence *find_approval(const struct judge_request *r, co
 }
 
 /* The tagged commit, its first parent and so on, as far as they are approvals, are in the tag's history: the chain of ids proves it. */
-static gboolean mark_history(struct judge_request *r, GError **error)
+static void mark_history(struct judge_request *r, const struct tag *tag)
 {
-	autoptr(tag) tag = tag_parse(r->tag_raw, error);
-	g_autofree char *id = tag != NULL ? g_strdup(tag->object) : NULL;
+	g_autofree char *id = g_strdup(tag->object);
 	struct approval_evidence *evidence;
 
-	if (tag == NULL)
-		return FALSE;
 	while (id != NULL && (evidence = find_approval(r, id)) != NULL && !evidence->in_history) {
 		autoptr(commit) commit = commit_parse(evidence->raw, NULL);
 
@@ -122,13 +122,13 @@ static gboolean mark_history(struct judge_request *r, GError **error)
 		g_free(id);
 		id = commit != NULL ? g_strdup(commit->parents[0]) : NULL;
 	}
-	return TRUE;
 }
 
 static gboolean read_evidence(const struct message *m, int64_t now_ms, struct judge_request *r, GError **error)
 {
 	g_autoptr(GBytes) bytes = message_bytes(m, "seen.json", SEEN_MAX, error);
 	autoptr(json) seen = bytes != NULL ? json_parse_bytes(bytes, error) : NULL;
+	autoptr(tag) tag = NULL;
 	g_autofree char *id = NULL;
 
 	if (seen == NULL || (r->tag_raw = message_bytes(m, "tag", OBJECT_MAX, error)) == NULL ||
@@ -141,7 +141,10 @@ static gboolean read_evidence(const struct message *m, int64_t now_ms, struct ju
 		if (g_str_has_prefix(name, "approval-") && !add_approval(m, name, seen, now_ms, r->approvals, error))
 			return FALSE;
 	}
-	return mark_history(r, error);
+	if ((tag = tag_parse(r->tag_raw, error)) == NULL)
+		return FALSE;
+	mark_history(r, tag);
+	return judge_range_read(m, tag->object, r, error);
 }
 
 gboolean judge_request_read(const struct message *m, int64_t now_ms, struct judge_request *r, GError **error)

@@ -50,11 +50,14 @@ enum message_kind {
 	 * tags: [{name, id, rule}]}]} (tags that a rule matches) */
 	MSG_LOOK,
 	MSG_LOOKED,
-	/* {project, tag, tag_object, tag_first_seen, now, fetch: boolean, first_object} + file "seen.json" {approval commit: first seen ms}
+	/* {project, tag, tag_object, tag_first_seen, now, fetch: boolean, first_object, bases: [{record, tag, commit, purpose}] (signed releases of the project,
+	 * newest first)} + file "seen.json" {approval commit: first seen ms}
 	 * {outcome, reason, policy, source: "passed|rejected|denied|waiting|ignored", source_reason, approval: "passed|waiting|denied|expired|rejected", approval_reason,
-	 *  approve_by: ms, key, purpose, rule, moved_tags, new_seen: [ids]}
+	 *  approve_by: ms, key, purpose, rule, moved_tags, new_seen: [ids],
+	 *  base: the one of `bases` that the range begins at, {} if none does}
 	 * + files: "sections.json" {policy, source, approvals, artifacts: [{name, url, type, sign: […], max_size, sha256, pinned_by}], timestamp, scan},
-	 *   "certificates" (PEM), "openpgp" (.asc) of the key where there are any, and evidence: "tag", "approval-N", "policy.json", "policy-chain" */
+	 *   "certificates" (PEM), "openpgp" (.asc) of the key where there are any, and evidence: "tag", "approval-N", "policy.json", "policy-chain",
+	 *   "range.json", "range-signers.json", "range-commits", "manifest" */
 	MSG_DECIDE,
 	MSG_DECIDED,
 
@@ -92,7 +95,7 @@ enum message_kind {
 	MSG_SCAN_SEEN,
 
 	/* engine -> judge -> engine. {id, project, tag, tag_object, tag_first_seen, first_object, artifact: name, blob: sha256, key, format, hash, time,
-	 * description, url, now} + files "blob", "certificates" and evidence "tag", "approval-N", "seen.json"
+	 * description, url, now} + files "blob", "certificates" and evidence "tag", "approval-N", "range.json", "range-commits", "seen.json"
 	 * {outcome, reason, use: {token, key, number, digest}} (also when the use came to nothing) + file "signature" */
 	MSG_JUDGE,
 	MSG_JUDGED,

@@ -162,6 +162,10 @@ static gboolean is_evidence(const struct release *release, const char *name)
 	if (g_str_has_prefix(name, "approval-"))
 		return g_ascii_strtoull(name + strlen("approval-"), NULL, 10) <=
 		       json_length(json_get(release->record, "approvals"));
+	if (g_str_has_prefix(name, "range"))
+		return json_path(release->record, "source.range") != NULL;
+	if (g_str_equal(name, "manifest"))
+		return json_path(release->record, "source.tree_sha256") != NULL;
 	return !g_ascii_isdigit(*name) || outcome == NULL || g_str_equal(outcome, "signed");
 }
 

@@ -177,6 +177,7 @@ static gboolean judge_release(struct role_context *role, struct judge_request *r
 	int64_t now = time_now_ms();
 	gboolean ok = judge_policy_refresh(&judge->policy, role->config, error) &&
 		      judge_decide(r, &judge->policy, now, &d, error) &&
+		      judge_check_range(r, &d, &judge->policy, error) &&
 		      (r->format->linear || judge_check_blob(r, &d, error)) &&
 		      judge_check_certificates(r, &d, judge->policy.policy, error) &&
 		      judge_check_scan(r, &d, judge->scans, now, error) && sign_decided(role, r, &d, use, error);

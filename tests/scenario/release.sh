@@ -126,6 +126,25 @@ poll_finds_tag_and_approvals() {
 		expect "it cannot be approved" approve_both v1.2.0 && expect_published v1.2.0
 }
 
+# One member of the newest record of a tag, by the text of its canonical JSON.
+record_member() { # TAG PATTERN, with one group
+	local file
+	file=$(cd "$W/audit-2" && find records -name "*$(release_id "$1").json") && sed -nE "s/.*$2.*/\\1/p" "$W/audit-2/$file"
+}
+
+range_is_in_the_log() {
+	local base digest
+	expect "it cannot be cloned" audit_clone "$W/audit-2" || return
+	base=$(record_member v1.2.0 '"base":\{"commit":"([0-9a-f]{40})"')
+	digest=$(record_member v1.2.0 '"commits":[0-9]+,"complete":true,"sha256":"(sha256:[0-9a-f]{64})"')
+	expect "the base is not the release before it: $base" [ "$base" = "$(git -C "$W/work/dev" rev-parse 'v1.0.1^{commit}')" ] &&
+		expect "the digest is another than a clone's" \
+			[ "range $digest" = "$(tagseal range --base "$base" --only-digest "$W/work/dev" v1.2.0)" ] &&
+		expect "the files have other digests than a clone's" \
+			tagseal manifest --expect "$(record_member v1.2.0 '"tree_sha256":"(sha256:[0-9a-f]{64})"')" "$W/work/dev" v1.2.0 &&
+		expect "the audit says no" audit "$W/audit-2"
+}
+
 a_case "v1.0.0 with two approvals passes all nine gates" passes_nine_gates
 a_case "osslsigncode accepts the published program and its timestamp" osslsigncode_accepts
 a_case "gpg accepts the archive's OpenPGP signature with the key that the policy holds" gpg_accepts
@@ -144,5 +163,6 @@ a_case "one approval of two leaves the release waiting" one_approval_is_not_enou
 a_case "the tagger's own approval does not count" taggers_own_does_not_count
 a_case "one denial ends the release, and is recorded" one_denial_ends_it
 a_case "a tag and its approvals are found by the poll alone, after a restart" poll_finds_tag_and_approvals
+a_case "the log tells what each release brought, as a clone of the source does" range_is_in_the_log
 a_case "no process of the server offended a sanitizer" no_sanitizer_speaks
 scenario_end
