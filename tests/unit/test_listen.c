@@ -539,12 +539,10 @@ static char *ask(const char *target, const char *fields, int status, const char 
 #define LIST                                                                                                           \
 	"{\"releases\":[{\"gates\":[{\"gate\":\"source\",\"outcome\":\"passed\",\"reason\":\"signed by alice\"},{"     \
 	"\"gate\":\"approval\",\"outcome\":\"waiting\",\"reason\":\"1 of 2\"}],\"id\":\"" RELEASE                      \
-	"\",\"project\":\"acme/widget\",\"range\":{\"base\":{\"commit\":\"5f2a\",\"tag\":\"v0 "                        \
-	"x\"},\"sha256\":\"sha256:9f86\"},"
-"\"state\":\"waiting\",\"tag\":\"v1\"}]}"
+	"\",\"project\":\"acme/widget\",\"range\":{\"base\":{\"commit\":\"5f2a\",\"tag\":\"v0\"},"                     \
+	"\"sha256\":\"sha256:9f86\"},\"state\":\"waiting\",\"tag\":\"v1\"}]}"
 
-    static void
-    releases_are_listed_as_the_engine_tells(void **state)
+static void releases_are_listed_as_the_engine_tells(void **state)
 {
 	g_autofree char *asked = NULL;
 	g_autofree char *answer =
@@ -564,9 +562,9 @@ static void releases_are_listed_in_lines_for_scripts(void **state)
 
 	(void)state;
 	assert_status(answer, 200, "Content-Type: text/plain; charset=utf-8\r\n");
-	assert_contains(
-	    answer, "\r\n\r\nrelease " RELEASE " acme/widget v1 waiting\n  range sha256:9f86 5f2a v0_x\n  source "
-					       "passed signed by alice\n  approval waiting 1 of 2\n");
+	assert_contains(answer,
+	    "\r\n\r\nrelease " RELEASE " acme/widget v1 waiting\n  range sha256:9f86 5f2a v0\n  source "
+	    "passed signed by alice\n  approval waiting 1 of 2\n");
 }
 
 static void a_bad_parameter_is_told(void **state)
