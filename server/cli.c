@@ -21,18 +21,29 @@ static void print_help(const char *program, const struct command *commands, FILE
 	    program);
 }
 
-/* Replaces this process by tagseal-full: beside us (a build folder), or where it was installed. */
+/*
+ * Replaces this process by tagseal-full: beside us (a build folder), where an install puts it as seen from us (which holds under any
+ * prefix, and after a move), or where the build meant it to be.
+ */
 static int run_full(char **argv)
 {
 	g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
 	g_autofree char *dir = self != NULL ? g_path_get_dirname(self) : g_strdup(".");
 	g_autofree char *beside = g_build_filename(dir, "tagseal-full", NULL);
+	g_autofree char *installed = g_build_filename(dir, TAGSEAL_LIBEXEC_FROM_BIN, "tagseal-full", NULL);
 
 	execv(beside, argv);
+	execv(installed, argv);
 	execv(TAGSEAL_LIBEXECDIR "/tagseal-full", argv);
-	fprintf(stderr, "tagseal: tagseal-full stands neither beside this program nor in %s: install both (%s)\n",
-	    TAGSEAL_LIBEXECDIR, g_strerror(errno));
+	fprintf(stderr, "tagseal: tagseal-full is none of %s, %s and %s: install both programs (%s)\n", beside,
+	    installed, TAGSEAL_LIBEXECDIR "/tagseal-full", g_strerror(errno));
 	return 3;
+}
+
+/* GLib writes help in the locale's character set, "?" where that has no such character; all our text is UTF-8 anyway. */
+static void print_as_it_is(const char *text)
+{
+	fputs(text, stdout);
 }
 
 int command_main(
@@ -42,6 +53,7 @@ int command_main(
 	guint count = 0;
 
 	program_name = program;
+	g_set_print_handler(print_as_it_is);
 	if (argc >= 2 && (g_str_equal(argv[1], "--version") || g_str_equal(argv[1], "-V"))) {
 		printf("%s %s\n", program, TAGSEAL_VERSION);
 		return 0;
