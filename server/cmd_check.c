@@ -40,18 +40,48 @@ static void found(struct check *check, const char *what, const GError *error)
 	json_append(check->findings, row);
 }
 
+/* What the person does about it, behind the sentence that says what is wrong. */
+static void mend(GError **error, const char *how)
+{
+	if (*error != NULL) {
+		char *whole = g_strdup_printf("%s; to mend it, %s", (*error)->message, how);
+
+		g_free((*error)->message);
+		(*error)->message = whole;
+	}
+}
+
+/* The nearest folder above that there is: where the server would make the rest. */
+static char *above(const char *path)
+{
+	g_autofree char *at = g_path_get_dirname(path);
+
+	while (access(at, F_OK) < 0 && strlen(at) > 1) {
+		char *next = g_path_get_dirname(at);
+
+		g_free(at);
+		at = next;
+	}
+	return g_steal_pointer(&at);
+}
+
 static void check_state(struct check *check)
 {
 	g_autoptr(GError) error = NULL;
-	g_autofree char *what = g_strdup_printf("state folder %s", check->config->state);
+	const char *state = check->config->state;
+	gboolean there = access(state, F_OK) == 0;
+	g_autofree char *folder = there ? g_strdup(state) : above(state);
+	g_autofree char *what =
+	    g_strdup_printf("state folder %s%s", state, there ? "" : " (is made when the server first starts)");
 	struct stat about;
 
-	if (stat(check->config->state, &about) < 0 && errno != ENOENT)
+	if (stat(folder, &about) < 0)
 		g_set_error(&error, TAGSEAL_ERROR, TAGSEAL_ERROR_USAGE, "%s", g_strerror(errno));
-	else if (errno != ENOENT && access(check->config->state, W_OK | X_OK) < 0)
-		g_set_error(&error, TAGSEAL_ERROR, TAGSEAL_ERROR_USAGE, "this user may not write to it");
-	else if (g_mkdir_with_parents(check->config->state, 0700) < 0)
-		g_set_error(&error, TAGSEAL_ERROR, TAGSEAL_ERROR_USAGE, "it cannot be made: %s", g_strerror(errno));
+	else if (!S_ISDIR(about.st_mode))
+		g_set_error(&error, TAGSEAL_ERROR, TAGSEAL_ERROR_USAGE, "%s is no folder", folder);
+	else if (access(folder, W_OK | X_OK) < 0)
+		g_set_error(&error, TAGSEAL_ERROR, TAGSEAL_ERROR_USAGE, "this user may not write to %s", folder);
+	mend(&error, "give the folder to the user that serves, or name another by \"state\"");
 	found(check, what, error);
 }
 
@@ -66,6 +96,8 @@ static void check_hooks(struct check *check)
 				g_set_error(&error, TAGSEAL_ERROR, TAGSEAL_ERROR_USAGE,
 				    "the secret in %s is shorter than 16 bytes", *path);
 			secret_free(secret);
+			mend(&error, "write a new secret into a file of the server's user alone (chmod 600), and "
+				     "give it to the host as well");
 			found(check, what, error);
 		}
 }
@@ -83,12 +115,14 @@ static void check_keys(struct check *check, struct hsm *hsm, const struct config
 		if (!key->is_private)
 			continue;
 		if (weakness != NULL)
-			g_set_error(&weak, TAGSEAL_ERROR, TAGSEAL_ERROR_REFUSED,
-			    "%s: fit for test only; make a new one with tagseald key generate", weakness);
+			g_set_error(&weak, TAGSEAL_ERROR, TAGSEAL_ERROR_REFUSED, "%s: fit for test only", weakness);
+		mend(&weak, "make a new one with tagseald key generate");
 		found(check, what, weak);
 	}
-	if (keys == NULL)
+	if (keys == NULL) {
+		mend(&error, "try tagseald key list with the same module, token and PIN file");
 		found(check, token->name, error);
+	}
 }
 
 static void check_ledger_key(struct check *check, struct hsm *hsm, const struct config_token *token)
@@ -98,6 +132,7 @@ static void check_ledger_key(struct check *check, struct hsm *hsm, const struct 
 	if (!g_str_equal(token->name, check->config->ledger_token))
 		return;
 	hsm_public_key(hsm, check->config->ledger_key, &error);
+	mend(&error, "name the key that is there by ledger.key, or make it with tagseald key generate --kind p256");
 	found(check, "ledger key", error);
 }
 
@@ -109,6 +144,7 @@ static void check_tokens(struct check *check)
 		g_autofree char *what = g_strdup_printf("token %s", token->name);
 		autoptr(hsm) hsm = hsm_open(token->module, token->label, token->pin_file, &error);
 
+		mend(&error, "set module, label and pin_file of this [[token]] (with SoftHSM, SOFTHSM2_CONF as well)");
 		found(check, what, error);
 		if (hsm == NULL)
 			continue;
@@ -129,6 +165,7 @@ static void check_scanner(struct check *check)
 		.max_size = c->scan_max_size };
 	autoptr(scanner) scanner = temp != NULL ? scanner_open(&options, &error) : NULL;
 
+	mend(&error, "let freshclam fetch them, and name their folder by scan.database");
 	found(check, "malware databases", error);
 	if (temp != NULL)
 		rmdir(temp);
@@ -138,7 +175,9 @@ static void check_authorities(struct check *check)
 {
 	if (check->config->authority_count == 0) {
 		g_autoptr(GError) none = g_error_new(TAGSEAL_ERROR, TAGSEAL_ERROR_USAGE,
-		    "there is no [[timestamp]], so a release whose policy wants a timestamp would wait for ever");
+		    "there is no [[timestamp]], so a release whose policy wants a timestamp would wait for ever; to "
+		    "mend it, add a "
+		    "[[timestamp]] with the authority's url and the file of its roots");
 		found(check, "timestamp authorities", none);
 	}
 	for (guint i = 0; i < check->config->authority_count; i++) {
@@ -146,6 +185,7 @@ static void check_authorities(struct check *check)
 		g_autoptr(GError) error = NULL;
 		g_autofree char *what = g_strdup_printf("timestamp authority %s", a->url);
 		g_autoptr(GBytes) roots = file_read(a->roots, 1 << 20, &error);
+		mend(&error, "get the authority's root certificates, and name their PEM file by roots");
 		found(check, what, error);
 	}
 }
@@ -162,6 +202,7 @@ static void check_policy(struct check *check)
 	struct policy_chain chain = { NULL };
 
 	if (temp == NULL || !mirror_init(&error)) {
+		mend(&error, "give this user a place for temporary files (TMPDIR)");
 		found(check, "policy", error);
 		return;
 	}
@@ -177,7 +218,11 @@ static void check_policy(struct check *check)
 		&chain, &error) &&
 	    policy_project_count(chain.policy) == 0)
 		g_set_error(&error, TAGSEAL_ERROR, TAGSEAL_ERROR_USAGE,
-		    "it has no projects/*.toml yet: nothing would be signed");
+		    "it has no projects/*.toml yet: nothing would be signed; to mend it, commit one with its key "
+		    "and its people (README.md, \"Add a project\")");
+	else
+		mend(&error,
+		    "see that policy.url can be fetched from here and that policy.root and policy.branch are its own");
 	found(check, "policy", error);
 	policy_chain_clear(&chain);
 	mirror_password_free(password);

@@ -1,5 +1,6 @@
 /* `tagseald init`: folders, secrets, token, the ledger's key, a policy repository and a configuration: a working server in one command. */
 #include <errno.h>
+#include <ftw.h>
 #include <git2.h>
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -20,7 +21,10 @@
 struct init {
 	char *folder, *module, *token, *policy_url, *listen;
 	char **maintainers; /* NAME:FILE with an SSH public key */
-	char *pin_file, *root; /* made here */
+	char *pin_file; /* of a token that there is, or else made here */
+	char *root; /* made here */
+	GPtrArray *made; /* paths, to be taken away again if it does not come to an end */
+	gboolean made_token; /* which holds for good, and its secrets with it */
 };
 
 static char *below(const struct init *init, const char *path)
@@ -41,12 +45,45 @@ static gboolean usage_error(GError **error, const char *format, ...)
 	return FALSE;
 }
 
-static gboolean make_folders(const struct init *init, GError **error)
+/* A folder that was there before is not ours to take away. */
+static gboolean make_folder(struct init *init, const char *path, int mode, GError **error)
+{
+	gboolean was_there = access(path, F_OK) == 0;
+
+	if (g_mkdir_with_parents(path, mode) < 0)
+		return usage_error(error, "the folder %s cannot be made: %s", path, g_strerror(errno));
+	if (!was_there)
+		g_ptr_array_add(init->made, g_strdup(path));
+	return TRUE;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *walk)
+{
+	(void)st;
+	(void)kind;
+	(void)walk;
+	return remove(path);
+}
+
+/* The last first. Secrets of a token that was made are the only way to it: they stay. */
+static void take_away(struct init *init)
+{
+	g_autofree char *secrets = below(init, "secrets");
+
+	for (guint i = init->made->len; i > 0; i--) {
+		const char *path = init->made->pdata[i - 1];
+
+		if (!(init->made_token && (g_str_has_prefix(path, secrets) || g_str_has_prefix(secrets, path))))
+			nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	}
+}
+
+static gboolean make_folders(struct init *init, GError **error)
 {
 	static const struct {
 		const char *path;
 		int mode;
-	} folders[] = { { ".", 0755 }, { "secrets", 0700 }, { "state", 0700 } };
+	} folders[] = { { "", 0755 }, { "secrets", 0700 }, { "state", 0700 } };
 	g_autofree char *config = below(init, "config.toml");
 
 	if (access(config, F_OK) == 0)
@@ -54,21 +91,24 @@ static gboolean make_folders(const struct init *init, GError **error)
 		    error, "%s exists already: this folder has been set up before; take another one", config);
 	for (guint i = 0; i < G_N_ELEMENTS(folders); i++) {
 		g_autofree char *path = below(init, folders[i].path);
-		if (g_mkdir_with_parents(path, folders[i].mode) < 0)
-			return usage_error(error, "the folder %s cannot be made: %s", path, g_strerror(errno));
+		if (!make_folder(init, path, folders[i].mode, error))
+			return FALSE;
 	}
 	return TRUE;
 }
 
 /* A secret of that many random bytes, as digits that any token's keypad rules take, or as a Standard Webhooks secret. */
-static gboolean make_secret(const struct init *init, const char *name, size_t bytes, gboolean webhook, GError **error)
+static gboolean make_secret(struct init *init, const char *name, size_t bytes, gboolean webhook, GError **error)
 {
 	g_autofree char *path = below(init, name), *text = NULL, *line = NULL;
 	uint8_t random[64];
 	gboolean written;
 
+	if (access(path, F_OK) == 0)
+		return usage_error(error, "%s exists already: whatever it opens, it is not overwritten", path);
 	if (RAND_bytes(random, bytes) != 1)
 		return usage_error(error, "there are no random numbers");
+	g_ptr_array_add(init->made, g_strdup(path));
 	text = webhook ? g_base64_encode(random, bytes) : hex_encode(random, bytes);
 	line = g_strdup_printf("%s%s\n", webhook ? "whsec_" : "", text);
 	written = file_write(path, line, strlen(line), 0600, error);
@@ -78,18 +118,50 @@ static gboolean make_secret(const struct init *init, const char *name, size_t by
 	return written;
 }
 
+static gboolean has_key(struct hsm *hsm, const char *label)
+{
+	return hsm_public_key(hsm, label, NULL) != NULL;
+}
+
+/* A token that there is keeps what it holds, the ledger's key too. */
+static gboolean use_token(struct init *init, GError **error)
+{
+	autoptr(hsm) hsm = hsm_open(init->module, init->token, init->pin_file, error);
+
+	return hsm != NULL && (has_key(hsm, LEDGER_KEY) || hsm_generate(hsm, LEDGER_KEY, "p256", error));
+}
+
 static gboolean make_token(struct init *init, GError **error)
 {
 	g_autofree char *so_pin = below(init, "secrets/so-pin");
-	autoptr(hsm) hsm = NULL;
 
 	init->pin_file = below(init, "secrets/pin");
-	return make_secret(init, "secrets/pin", 8, FALSE, error) &&
-	       make_secret(init, "secrets/so-pin", 8, FALSE, error) &&
-	       make_secret(init, "secrets/hook-standard", 32, TRUE, error) &&
-	       hsm_init_token(init->module, init->token, init->pin_file, so_pin, error) &&
-	       (hsm = hsm_open(init->module, init->token, init->pin_file, error)) != NULL &&
-	       hsm_generate(hsm, LEDGER_KEY, "p256", error);
+	if (!make_secret(init, "secrets/pin", 8, FALSE, error) || !make_secret(init, "secrets/so-pin", 8, FALSE, error))
+		return FALSE;
+	if (!hsm_init_token(init->module, init->token, init->pin_file, so_pin, error)) {
+		if (g_error_matches(*error, TAGSEAL_ERROR, TAGSEAL_ERROR_REFUSED))
+			g_prefix_error(error, "give another --token, or --pin-file F to use that one as it is: ");
+		return FALSE;
+	}
+	init->made_token = TRUE;
+	if (use_token(init, error))
+		return TRUE;
+	g_prefix_error(error,
+	    "the token \"%s\" was made, and its PIN stands in %s (give both to the next attempt): ", init->token,
+	    init->pin_file);
+	return FALSE;
+}
+
+static gboolean prepare_token(struct init *init, GError **error)
+{
+	char *whole;
+
+	if (init->pin_file == NULL)
+		return make_token(init, error);
+	whole = g_canonicalize_filename(init->pin_file, NULL);
+	g_free(init->pin_file);
+	init->pin_file = whole;
+	return use_token(init, error);
 }
 
 /* policy.toml and people/NAME.toml of the root commit. */
@@ -190,6 +262,9 @@ static gboolean make_policy(struct init *init, policy_files *files, GError **err
 {
 	g_autofree char *path = below(init, "policy.git");
 
+	if (access(path, F_OK) == 0)
+		return usage_error(error, "%s exists already, and is not overwritten", path);
+	g_ptr_array_add(init->made, g_strdup(path));
 	return mirror_init(error) && commit_root(init, path, files, error);
 }
 
@@ -205,9 +280,10 @@ static gboolean write_config(const struct init *init, GError **error)
 	    "[listen]\nhttp = \"%s\"\n\n"
 	    "[[hook]]\nhost = \"standard\"\nsecret_files = [\"secrets/hook-standard\"]\n\n"
 	    "[policy]\nurl = \"%s\"\nroot = \"%s\"\n\n"
-	    "[[token]]\nname = \"main\"\nmodule = \"%s\"\nlabel = \"%s\"\npin_file = \"secrets/pin\"\n\n"
+	    "[[token]]\nname = \"main\"\nmodule = \"%s\"\nlabel = \"%s\"\npin_file = \"%s\"\n\n"
 	    "[ledger]\ntoken = \"main\"\nkey = \"" LEDGER_KEY "\"\n\n",
-	    init->listen, init->listen, url, init->root, init->module, init->token);
+	    init->listen, init->listen, url, init->root, init->module, init->token,
+	    init->made_token ? "secrets/pin" : init->pin_file);
 
 	return file_write(path, text, strlen(text), 0644, error);
 }
@@ -219,10 +295,13 @@ static void tell(const struct init *init)
 	       "[publish] as you need them\n"
 	       "  policy.git              the policy repository; its root %s is pinned in config.toml\n"
 	       "  secrets/hook-standard   the secret for hooks/post-receive\n"
-	       "  secrets/pin, so-pin     of the token \"%s\"; keep a copy of so-pin elsewhere\n\n"
+	       "%s"
+	       "  the token \"%s\"         holds the ledger's key \"" LEDGER_KEY "\"; its PIN is read from %s\n\n"
 	       "Next: tagseald key generate (a key to sign with), commit it to the policy, tagseald check --config "
 	       "%s/config.toml\n",
-	    init->root, init->token, init->folder);
+	    init->root,
+	    init->made_token ? "  secrets/pin, so-pin     of the token; keep a copy of so-pin elsewhere\n" : "",
+	    init->token, init->pin_file, init->folder);
 }
 
 static int run(struct init *init)
@@ -239,9 +318,12 @@ static int run(struct init *init)
 	whole = g_canonicalize_filename(init->folder, NULL);
 	g_free(init->folder);
 	init->folder = whole;
-	if ((files = read_policy(init, &error)) == NULL || !make_folders(init, &error) || !make_token(init, &error) ||
-	    !make_policy(init, files, &error) || !write_config(init, &error))
+	if ((files = read_policy(init, &error)) == NULL || !make_folders(init, &error) ||
+	    !make_secret(init, "secrets/hook-standard", 32, TRUE, &error) || !make_policy(init, files, &error) ||
+	    !prepare_token(init, &error) || !write_config(init, &error)) {
+		take_away(init);
 		return command_fail(error);
+	}
 	tell(init);
 	return 0;
 }
@@ -254,7 +336,8 @@ static void otherwise(char **option, const char *dflt)
 
 int cmd_init(int argc, char **argv)
 {
-	struct init init = { NULL };
+	g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(g_free);
+	struct init init = { .made = made };
 	const GOptionEntry entries[] = {
 		{ "folder", 0, 0, G_OPTION_ARG_FILENAME, &init.folder, "Where all is made; must not be set up yet",
 		    "DIR" },
@@ -264,6 +347,8 @@ int cmd_init(int argc, char **argv)
 		    "SO" },
 		{ "token", 0, 0, G_OPTION_ARG_STRING, &init.token, "Label of the token to make (default: tagseal)",
 		    "LABEL" },
+		{ "pin-file", 0, 0, G_OPTION_ARG_FILENAME, &init.pin_file,
+		    "Use the token that bears this label already; its PIN", "F" },
 		{ "policy-url", 0, 0, G_OPTION_ARG_STRING, &init.policy_url,
 		    "Where policy.git will be served from (default: its file)", "URL" },
 		{ "listen", 0, 0, G_OPTION_ARG_STRING, &init.listen, "Address and port (default: 127.0.0.1:8080)",

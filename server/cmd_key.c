@@ -13,11 +13,21 @@ struct key_options {
 	gboolean as_json;
 };
 
-enum needs { NEEDS_LABEL = 1, NEEDS_KIND = 2, NEEDS_SUBJECT = 4, NEEDS_USER_ID = 8, NEEDS_CREATED = 16 };
+/* What a verb must be given, and what it may be given. */
+enum takes {
+	NEEDS_TOKEN = 1,
+	NEEDS_LABEL = 2,
+	NEEDS_KIND = 4,
+	NEEDS_SUBJECT = 8,
+	NEEDS_USER_ID = 16,
+	NEEDS_CREATED = 32,
+	MAY_DAYS = 64,
+	MAY_OUTPUT = 128,
+};
 
 struct key_verb {
 	const char *name, *summary;
-	int needs;
+	int takes; /* beside NEEDS_TOKEN, which all do */
 	gboolean (*run)(struct hsm *hsm, const struct key_options *o, GError **error);
 };
 
@@ -55,7 +65,7 @@ static gboolean key_generate(struct hsm *hsm, const struct key_options *o, GErro
 	return TRUE;
 }
 
-static struct json *describe(const struct hsm_key_info *info)
+static struct json *describe(const struct hsm_key_info *info, gboolean software)
 {
 	struct json *row = json_object_new();
 
@@ -66,8 +76,24 @@ static struct json *describe(const struct hsm_key_info *info)
 	json_set_boolean(row, "made_here", info->local);
 	json_set_boolean(row, "modifiable", info->modifiable);
 	json_set_boolean(row, "only_signs", info->sign && !info->decrypt && !info->unwrap && !info->derive);
+	json_set_boolean(row, "software", software);
 	json_set_string(row, "weakness", hsm_key_weakness(info));
 	return row;
+}
+
+/* A key that no attribute weakens is still a file to whoever reads the disk of a software token. */
+static void print_key(const struct hsm_key_info *info, const struct hsm_token_info *token)
+{
+	const char *weakness = hsm_key_weakness(info);
+	g_autofree char *label = text_escape(info->label, -1, 64), *model = text_escape(token->model, -1, 64);
+
+	printf("%-24s %-8s ", label, info->kind);
+	if (weakness != NULL)
+		printf("not for release: %s\n", weakness);
+	else if (token->software)
+		printf("software (%s): for release only where \"modules\" of its keys/*.toml name that\n", model);
+	else
+		printf("good\n");
 }
 
 static gboolean key_list(struct hsm *hsm, const struct key_options *o, GError **error)
@@ -78,14 +104,10 @@ static gboolean key_list(struct hsm *hsm, const struct key_options *o, GError **
 	if (keys == NULL)
 		return FALSE;
 	for (guint i = 0; i < keys->len; i++) {
-		const struct hsm_key_info *info = g_ptr_array_index(keys, i);
-		const char *weakness = hsm_key_weakness(info);
-		g_autofree char *label = text_escape(info->label, -1, 64);
 		if (o->as_json)
-			json_append(list, describe(info));
+			json_append(list, describe(g_ptr_array_index(keys, i), hsm_info(hsm)->software));
 		else
-			printf("%-24s %-8s %s%s\n", label, info->kind, weakness != NULL ? "not for release: " : "good",
-			    weakness != NULL ? weakness : "");
+			print_key(g_ptr_array_index(keys, i), hsm_info(hsm));
 	}
 	if (o->as_json)
 		command_print_json(list);
@@ -138,31 +160,59 @@ static const struct key_verb verbs[] = {
 	{ "generate", "makes a key on the token that cannot leave it", NEEDS_LABEL | NEEDS_KIND, key_generate },
 	{ "list", "shows the token's keys, and which are not for release", 0, key_list },
 	{ "probe", "tries to get a key out of the token, and expects to fail", NEEDS_LABEL, key_probe },
-	{ "csr", "writes a certificate request", NEEDS_LABEL | NEEDS_SUBJECT, key_csr },
-	{ "self-signed", "writes a certificate signed by the key itself, for tests only", NEEDS_LABEL | NEEDS_SUBJECT,
-	    key_self_signed },
+	{ "csr", "writes a certificate request", NEEDS_LABEL | NEEDS_SUBJECT | MAY_OUTPUT, key_csr },
+	{ "self-signed", "writes a certificate signed by the key itself, for tests only",
+	    NEEDS_LABEL | NEEDS_SUBJECT | MAY_DAYS | MAY_OUTPUT, key_self_signed },
 	{ "openpgp-export", "writes the OpenPGP public key; the same --created gives the same key",
-	    NEEDS_LABEL | NEEDS_USER_ID | NEEDS_CREATED, key_openpgp },
+	    NEEDS_LABEL | NEEDS_USER_ID | NEEDS_CREATED | MAY_OUTPUT, key_openpgp },
 };
 
+struct key_option {
+	GOptionEntry entry;
+	enum takes belongs_to;
+};
+
+#define KEY_OPTIONS 10
+
+static void list_options(struct key_options *o, struct key_option options[static KEY_OPTIONS])
+{
+	const struct key_option all[KEY_OPTIONS] = {
+		{ { "module", 0, 0, G_OPTION_ARG_FILENAME, &o->module, "The token's PKCS#11 module", "SO" }, NEEDS_TOKEN },
+		{ { "token", 0, 0, G_OPTION_ARG_STRING, &o->token, "The token's label", "LABEL" }, NEEDS_TOKEN },
+		{ { "pin-file", 0, 0, G_OPTION_ARG_FILENAME, &o->pin_file,
+		      "A file of yours alone with the PIN in its first line", "F" },
+		    NEEDS_TOKEN },
+		{ { "label", 0, 0, G_OPTION_ARG_STRING, &o->label, "The key's label", "LABEL" }, NEEDS_LABEL },
+		{ { "kind", 0, 0, G_OPTION_ARG_STRING, &o->kind, "rsa3072, rsa4096, p256, p384 or p521", "KIND" },
+		    NEEDS_KIND },
+		{ { "subject", 0, 0, G_OPTION_ARG_STRING, &o->subject, "\"CN=Acme,O=Acme,C=US\"", "NAME" },
+		    NEEDS_SUBJECT },
+		{ { "days", 0, 0, G_OPTION_ARG_INT, &o->days, "How long the certificate is valid (365)", "N" }, MAY_DAYS },
+		{ { "user-id", 0, 0, G_OPTION_ARG_STRING, &o->user_id, "\"Acme <release@acme.example>\"", "NAME" },
+		    NEEDS_USER_ID },
+		{ { "created", 0, 0, G_OPTION_ARG_STRING, &o->created, "When the OpenPGP key was made: part of it",
+		      "TIME" },
+		    NEEDS_CREATED },
+		{ { "output", 0, 0, G_OPTION_ARG_FILENAME, &o->output, "Write to this file instead of stdout", "OUT" },
+		    MAY_OUTPUT },
+	};
+
+	memcpy(options, all, sizeof(all));
+}
+
+/* Only what this verb takes: anything else would be given in vain. */
 static gboolean parse(const struct key_verb *verb, struct key_options *o, int *argc, char **argv, int *status)
 {
-	const GOptionEntry entries[] = {
-		{ "module", 0, 0, G_OPTION_ARG_FILENAME, &o->module, "The token's PKCS#11 module", "SO" },
-		{ "token", 0, 0, G_OPTION_ARG_STRING, &o->token, "The token's label", "LABEL" },
-		{ "pin-file", 0, 0, G_OPTION_ARG_FILENAME, &o->pin_file,
-		    "A file of yours alone with the PIN in its first line", "F" },
-		{ "label", 0, 0, G_OPTION_ARG_STRING, &o->label, "The key's label", "LABEL" },
-		{ "kind", 0, 0, G_OPTION_ARG_STRING, &o->kind, "rsa3072, rsa4096, p256, p384 or p521", "KIND" },
-		{ "subject", 0, 0, G_OPTION_ARG_STRING, &o->subject, "\"CN=Acme,O=Acme,C=US\"", "NAME" },
-		{ "days", 0, 0, G_OPTION_ARG_INT, &o->days, "How long the certificate is valid (365)", "N" },
-		{ "user-id", 0, 0, G_OPTION_ARG_STRING, &o->user_id, "\"Acme <release@acme.example>\"", "NAME" },
-		{ "created", 0, 0, G_OPTION_ARG_STRING, &o->created, "When the OpenPGP key was made: part of it", "TIME" },
-		{ "output", 0, 0, G_OPTION_ARG_FILENAME, &o->output, "Write to this file instead of stdout", "OUT" },
-		G_OPTION_ENTRY_NULL,
-	};
+	struct key_option options[KEY_OPTIONS];
+	GOptionEntry entries[KEY_OPTIONS + 1] = { G_OPTION_ENTRY_NULL };
 	const struct command_usage usage = { .program = "tagseald key", .usage = "", .summary = verb->summary };
+	guint count = 0;
 
+	list_options(o, options);
+	for (guint i = 0; i < KEY_OPTIONS; i++)
+		if (((verb->takes | NEEDS_TOKEN) & (int)options[i].belongs_to) != 0)
+			entries[count++] = options[i].entry;
+	entries[count] = (GOptionEntry)G_OPTION_ENTRY_NULL;
 	o->days = 365;
 	return command_options(&usage, entries, argc, argv, &o->as_json, status);
 }
@@ -171,11 +221,11 @@ static gboolean check(const struct key_verb *verb, const struct key_options *o, 
 {
 	const struct {
 		const char *name, *value;
-		int needed_for;
+		enum takes needed_for;
 	} wanted[] = {
-		{ "--module", o->module, -1 },
-		{ "--token", o->token, -1 },
-		{ "--pin-file", o->pin_file, -1 },
+		{ "--module", o->module, NEEDS_TOKEN },
+		{ "--token", o->token, NEEDS_TOKEN },
+		{ "--pin-file", o->pin_file, NEEDS_TOKEN },
 		{ "--label", o->label, NEEDS_LABEL },
 		{ "--kind", o->kind, NEEDS_KIND },
 		{ "--subject", o->subject, NEEDS_SUBJECT },
@@ -184,7 +234,7 @@ static gboolean check(const struct key_verb *verb, const struct key_options *o, 
 	};
 
 	for (guint i = 0; i < G_N_ELEMENTS(wanted); i++)
-		if (wanted[i].value == NULL && (wanted[i].needed_for == -1 || (verb->needs & wanted[i].needed_for) != 0)) {
+		if (wanted[i].value == NULL && ((verb->takes | NEEDS_TOKEN) & (int)wanted[i].needed_for) != 0) {
 			g_set_error(error, TAGSEAL_ERROR, TAGSEAL_ERROR_USAGE,
 			    "%s is missing; see tagseald key %s --help", wanted[i].name, verb->name);
 			return FALSE;

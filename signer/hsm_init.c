@@ -19,7 +19,8 @@ static void pad_label(CK_UTF8CHAR out[static 32], const char *label)
 }
 
 /* The first slot whose token is not initialised; refused if some token bears the label already. */
-static gboolean free_slot(CK_FUNCTION_LIST *api, const CK_UTF8CHAR label[static 32], CK_SLOT_ID *out, GError **error)
+static gboolean free_slot(
+    CK_FUNCTION_LIST *api, const char *name, const CK_UTF8CHAR label[static 32], CK_SLOT_ID *out, GError **error)
 {
 	CK_SLOT_ID slots[SLOTS_MAX];
 	CK_ULONG count = SLOTS_MAX;
@@ -37,7 +38,7 @@ static gboolean free_slot(CK_FUNCTION_LIST *api, const CK_UTF8CHAR label[static 
 				*out = slots[i];
 			found = TRUE;
 		} else if (memcmp(info.label, label, 32) == 0) {
-			error_refused(error, "there is a token with the label \"%.32s\" already", label);
+			error_refused(error, "there is a token with the label \"%s\" already", name);
 			return FALSE;
 		}
 	}
@@ -69,7 +70,7 @@ static gboolean init_token(CK_FUNCTION_LIST *api, const char *token, char *pin, 
 	CK_RV rv;
 
 	pad_label(label, token);
-	if (!free_slot(api, label, &slot, error))
+	if (!free_slot(api, token, label, &slot, error))
 		return FALSE;
 	rv = api->C_InitToken(slot, (CK_UTF8CHAR *)so_pin, strlen(so_pin), label);
 	if (rv != CKR_OK)

@@ -91,6 +91,63 @@ static void a_maintainer_without_a_key_file_is_told_how_to_give_one(void **state
 	assert_contains(wrong->err, "NAME:FILE");
 }
 
+/* What a failed attempt made is gone again: nobody keeps secrets that open nothing. */
+static void a_token_that_there_is_already_is_told_with_the_way_out(void **state)
+{
+	g_autofree char *other = support_path("second");
+	autoptr(run) again = support_run(tagseald, "init", "--folder", other, "--maintainer", maintainer, NULL);
+
+	assert_int_equal(again->status, 1);
+	assert_contains(again->err, "give another --token, or --pin-file F to use that one as it is");
+	assert_contains(again->err, "there is a token with the label \"tagseal\" already\n");
+	assert_int_equal(access(other, F_OK), -1);
+}
+
+static void what_was_there_before_a_failed_attempt_stays(void **state)
+{
+	g_autofree char *other = support_folder("third"), *note = g_build_filename(other, "note", NULL);
+	g_autofree char *secrets = g_build_filename(other, "secrets", NULL);
+	autoptr(run) again = NULL;
+
+	support_write(note, "mine");
+	again = support_run(tagseald, "init", "--folder", other, "--maintainer", maintainer, NULL);
+	assert_int_equal(again->status, 1);
+	assert_int_equal(access(note, F_OK), 0);
+	assert_int_equal(access(secrets, F_OK), -1);
+}
+
+static void a_token_that_there_is_can_be_used_with_its_pin(void **state)
+{
+	g_autofree char *other = support_path("fourth"), *pin = g_build_filename(folder, "secrets/pin", NULL);
+	g_autofree char *text = NULL, *path = g_build_filename(other, "config.toml", NULL);
+	g_autofree char *line = g_strdup_printf("pin_file = \"%s\"", pin);
+	autoptr(run) made =
+	    support_run(tagseald, "init", "--folder", other, "--maintainer", maintainer, "--pin-file", pin, NULL);
+	autoptr(run) checked = NULL;
+
+	assert_int_equal(made->status, 0);
+	text = support_read(path);
+	assert_contains(text, line);
+	checked = support_run(tagseald, "check", "--config", path, NULL);
+	assert_contains(checked->out, "good ledger key");
+}
+
+static void check_changes_nothing_and_gives_a_mend_with_each_finding(void **state)
+{
+	g_autofree char *path = config(), *ours = g_build_filename(folder, "state", NULL);
+	autoptr(run) checked = NULL;
+	g_auto(GStrv) lines = NULL;
+
+	assert_int_equal(rmdir(ours), 0);
+	checked = support_run(tagseald, "check", "--config", path, NULL);
+	assert_int_equal(access(ours, F_OK), -1);
+	assert_contains(checked->out, "is made when the server first starts");
+	lines = g_strsplit(checked->out, "\n", -1);
+	for (char **line = lines; *line != NULL; line++)
+		if (g_str_has_prefix(*line, "bad") && strstr(*line, "; to mend it, ") == NULL)
+			fail_msg("no mend in: %s", *line);
+}
+
 static void check_names_what_is_missing_and_passes_over_nothing(void **state)
 {
 	g_autofree char *path = config();
@@ -151,6 +208,10 @@ int main(void)
 		cmocka_unit_test(the_policy_that_it_makes_is_in_force_from_its_root),
 		cmocka_unit_test(a_folder_that_was_set_up_is_left_alone),
 		cmocka_unit_test(a_maintainer_without_a_key_file_is_told_how_to_give_one),
+		cmocka_unit_test(a_token_that_there_is_already_is_told_with_the_way_out),
+		cmocka_unit_test(what_was_there_before_a_failed_attempt_stays),
+		cmocka_unit_test(a_token_that_there_is_can_be_used_with_its_pin),
+		cmocka_unit_test(check_changes_nothing_and_gives_a_mend_with_each_finding),
 		cmocka_unit_test(check_names_what_is_missing_and_passes_over_nothing),
 		cmocka_unit_test(check_tells_a_wrong_pin),
 		cmocka_unit_test(a_mistake_in_the_configuration_is_told_by_line_and_column),

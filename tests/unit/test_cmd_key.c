@@ -29,8 +29,10 @@ static void assert_key(int status, const char *arguments, const char *words)
 static void a_key_is_made_listed_and_probed(void **state)
 {
 	assert_key(0, "generate --label release --kind p256", "made release\n");
-	assert_key(0, "list", "release                  p256     good\n");
+	assert_key(
+	    0, "list", "release                  p256     software (SoftHSM v2): for release only where \"modules\"");
 	assert_key(0, "list --json", "\"never_extractable\": true");
+	assert_key(0, "list --json", "\"software\": true");
 	assert_key(0, "probe --label release", "safe release\n");
 	assert_key(0, "probe --label release", "wrap it out: refused (CKR_KEY_UNEXTRACTABLE)");
 	assert_key(0, "probe --label release --json", "\"attempt\": \"read the private value\"");
@@ -64,6 +66,21 @@ static void wrong_use_ends_with_2_and_says_how(void **state)
 	assert_key(2, "csr --label x --subject Acme --days", "tagseald key");
 }
 
+static void each_verb_shows_and_takes_its_own_options_alone(void **state)
+{
+	g_autofree char *list = NULL, *csr = NULL;
+
+	assert_int_equal(key(&list, "list --help"), 0);
+	assert_contains(list, "--pin-file");
+	assert_null(strstr(list, "--kind"));
+	assert_null(strstr(list, "--output"));
+	assert_int_equal(key(&csr, "csr --help"), 0);
+	assert_contains(csr, "--subject");
+	assert_contains(csr, "--output");
+	assert_null(strstr(csr, "--created"));
+	assert_key(2, "list --kind p256", "see tagseald key list --help");
+}
+
 static void a_key_that_is_not_there_cannot_be_probed(void **state)
 {
 	assert_key(3, "probe --label nothing", "has no key with the label \"nothing\"\n");
@@ -88,6 +105,7 @@ int main(void)
 		cmocka_unit_test(a_label_that_is_taken_is_refused),
 		cmocka_unit_test(requests_certificates_and_openpgp_keys_are_written),
 		cmocka_unit_test(wrong_use_ends_with_2_and_says_how),
+		cmocka_unit_test(each_verb_shows_and_takes_its_own_options_alone),
 		cmocka_unit_test(a_key_that_is_not_there_cannot_be_probed),
 	};
 
