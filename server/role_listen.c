@@ -215,10 +215,14 @@ static gboolean start(struct listen *l, GError **error)
 	};
 
 	l->http = http_server_new(l->base, &options);
-	return hooks_read_keys(l, error) &&
-	       (*config->listen_http == '\0' ||
-		   http_server_listen(l->http, config->listen_http, NULL, "listen.http", error)) &&
-	       (*config->listen_https == '\0' || listen_https(l, error)) && role_attach(l->role, verbs, l->base, error);
+	if (!hooks_read_keys(l, error) ||
+	    (*config->listen_http != '\0' &&
+		!http_server_listen(l->http, config->listen_http, NULL, "listen.http", error)) ||
+	    (*config->listen_https != '\0' && !listen_https(l, error)) || !role_attach(l->role, verbs, l->base, error))
+		return FALSE;
+	log_event("notice", "event=listen http=\"%s\" https=\"%s\" public_url=\"%s\"", config->listen_http,
+	    config->listen_https, config->public_url);
+	return TRUE;
 }
 
 static void hook_clear(gpointer data)

@@ -81,6 +81,16 @@ audit_is_good() {
 	expect "it is not" audit "$W/audit" && expect "no first line \"good N records\"" grep -q '^good [0-9]* records' "$W/output"
 }
 
+audit_holds_timestamps_against_roots() {
+	expect "it is not good with them" audit "$W/audit" --timestamp-roots "$W/pki/stamp-ca.pem" &&
+		expect "it says that there were none" sh -c "! grep -q 'timestamp-roots' '$W/output'" &&
+		expect "it says nothing of the wrong ones" [ "$(audit "$W/audit" --timestamp-roots "$W/pki/code-ca.pem" 2>&1 | grep -c 'no good chain to the timestamp roots')" -gt 0 ]
+}
+
+log_says_where_it_listens() {
+	expect_log "event=listen http=\"127\.0\.0\.1:$http_port\""
+}
+
 audit_finds_what_was_changed() {
 	local record
 	cp -r "$W/audit" "$W/forged" && record=$(cd "$W/forged" && find records -name "*$(release_id v1.0.0).json") &&
@@ -145,6 +155,7 @@ range_is_in_the_log() {
 		expect "the audit says no" audit "$W/audit-2"
 }
 
+a_case "the log says where the server listens" log_says_where_it_listens
 a_case "v1.0.0 with two approvals passes all nine gates" passes_nine_gates
 a_case "osslsigncode accepts the published program and its timestamp" osslsigncode_accepts
 a_case "gpg accepts the archive's OpenPGP signature with the key that the policy holds" gpg_accepts
@@ -156,6 +167,7 @@ a_case "what the server hands out is what it published" download_is_the_publishe
 a_case "git says Good for every commit of a clone of the audit repository" git_says_good_for_every_commit
 a_case "openssl accepts every timestamp in the audit repository" openssl_accepts_every_stamp
 a_case "tagseal audit says good of that clone" audit_is_good
+a_case "tagseal audit holds each timestamp against the authority's roots" audit_holds_timestamps_against_roots
 a_case "tagseal audit says no when a record was changed" audit_finds_what_was_changed
 a_case "a tag that moved after it was signed is rejected and recorded" moved_tag_is_rejected
 a_case "approvals that were pushed before the tag count" approvals_may_come_first
