@@ -1,11 +1,11 @@
 /* `tagseal policy check DIR` and `tagseal policy verify --root OID REPO`.   CLI.md */
-#include "server/cli.h"
+#include "server/cmd_policy.h"
 
 #include <stdio.h>
 
 #include "gitops/base/bytes.h"
 #include "gitops/base/error.h"
-#include "gitops/policy.h"
+#include "server/cli.h"
 #include "signer/format.h"
 
 static guint rule_total(const struct policy *policy)
@@ -85,14 +85,16 @@ static gboolean lint(const struct policy *policy, GError **error)
 	return TRUE;
 }
 
-static struct policy *load_dir(const char *dir, GError **error)
+struct policy *policy_of_folder(const char *dir, int *status)
 {
-	policy_files *files = policy_files_from_dir(dir, error);
-	struct policy *policy = files != NULL ? policy_load(files, error) : NULL;
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GHashTable) files = policy_files_from_dir(dir, &error);
+	autoptr(policy) policy = files != NULL ? policy_load(files, &error) : NULL;
 
-	if (files != NULL)
-		g_hash_table_unref(files);
-	return policy;
+	if (policy != NULL && lint(policy, &error))
+		return g_steal_pointer(&policy);
+	*status = command_fail(error);
+	return NULL;
 }
 
 static int check(int argc, char **argv)
@@ -100,7 +102,6 @@ static int check(int argc, char **argv)
 	const struct command_usage usage = { "tagseal", "DIR",
 		"Reads a working copy of the policy repository as the server would.",
 		"Example: tagseal policy check ~/policy\n", 1, 1 };
-	g_autoptr(GError) error = NULL;
 	autoptr(policy) policy = NULL;
 	autoptr(json) document = NULL;
 	gboolean as_json = FALSE;
@@ -108,9 +109,9 @@ static int check(int argc, char **argv)
 
 	if (!command_options(&usage, NULL, &argc, argv, &as_json, &status))
 		return status;
-	policy = load_dir(argv[1], &error);
-	if (policy == NULL || !lint(policy, &error))
-		return command_fail(error);
+	policy = policy_of_folder(argv[1], &status);
+	if (policy == NULL)
+		return status;
 	document = describe(policy);
 	if (as_json)
 		command_print_json(document);
@@ -200,30 +201,6 @@ static int verify(int argc, char **argv)
 	return verify_at(argv[1], root, from, branch != NULL ? branch : "HEAD", as_json);
 }
 
-/* The name is promised, the replay is not there yet: whoever scripts it must not take silence for an answer. */
-static int simulate(int argc, char **argv)
-{
-	g_autofree char *last = NULL;
-	const GOptionEntry entries[] = {
-		{ "last", 0, 0, G_OPTION_ARG_STRING, &last, "How many of the newest requests", "N" },
-		G_OPTION_ENTRY_NULL,
-	};
-	const struct command_usage usage = { "tagseal",
-		"[--last N] DIR", "Would replay past requests under a policy; this version of tagseal cannot yet, and always ends with 3.",
-		"", 1, 1 };
-	g_autoptr(GError) error = NULL;
-	gboolean as_json = FALSE;
-	int status;
-
-	if (!command_options(&usage, entries, &argc, argv, &as_json, &status))
-		return status;
-	g_set_error(&error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNKNOWN,
-	    "policy simulate is not supported by this version of tagseal: it could not find out what %s would decide; "
-	    "tagseal policy check reads it",
-	    argv[1]);
-	return command_fail(error);
-}
-
 /* Each subcommand answers --help by itself, under its whole name. */
 int cmd_policy(int argc, char **argv)
 {
@@ -237,14 +214,14 @@ int cmd_policy(int argc, char **argv)
 	}
 	if (argc >= 2 && (g_str_equal(argv[1], "--help") || g_str_equal(argv[1], "-h"))) {
 		printf("Usage: tagseal policy check DIR\n       tagseal policy verify --root OID [--from OID] "
-		       "[--branch NAME] "
-		       "REPO\n\n`tagseal policy check --help` says more.\n");
+		       "[--branch NAME] REPO\n       tagseal policy simulate --log DIR [--last N] DIR\n\n`tagseal "
+		       "policy check --help` says more.\n");
 		return 0;
 	}
 	if (argc >= 2 && g_str_equal(argv[1], "simulate")) {
 		argv[1] = (char *)"policy simulate";
-		return simulate(argc - 1, argv + 1);
+		return cmd_policy_simulate(argc - 1, argv + 1);
 	}
-	fprintf(stderr, "tagseal: policy takes \"check\" or \"verify\"; see tagseal policy --help\n");
+	fprintf(stderr, "tagseal: policy takes \"check\", \"verify\" or \"simulate\"; see tagseal policy --help\n");
 	return 2;
 }

@@ -50,19 +50,6 @@ static void a_policy_is_checked(void **state)
 	answers(no, 1, "", "projects/acme-widget.toml:9:1: unknown key \"tagers\"; did you mean \"taggers\"?\n");
 }
 
-static void a_replay_that_cannot_be_made_is_no_answer(void **state)
-{
-	g_autofree char *tagseal = support_program("tagseal");
-	autoptr(run) asked = support_run(tagseal, "policy", "simulate", "/nonexistent", "--last", "200", NULL);
-	autoptr(run) json = support_run(tagseal, "policy", "simulate", "--json", "/nonexistent", NULL);
-	autoptr(run) wrong = support_run(tagseal, "policy", "simulate", NULL);
-
-	answers(asked, 3, "", "policy simulate is not supported by this version");
-	assert_string_equal(asked->out, "");
-	answers(json, 3, "{", "not supported");
-	answers(wrong, 2, "", "takes");
-}
-
 static void wrong_use_is_a_document_too(void **state)
 {
 	g_autofree char *tagseal = support_program("tagseal");
@@ -149,7 +136,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_policy_is_checked),
-		cmocka_unit_test(a_replay_that_cannot_be_made_is_no_answer),
 		cmocka_unit_test(wrong_use_is_a_document_too),
 		cmocka_unit_test(a_format_that_does_not_exist_is_told),
 		cmocka_unit_test(a_policy_repository_is_verified),
