@@ -223,8 +223,7 @@ static gboolean take_commit(struct walk *walk, const char *id, GError **error)
 	return good;
 }
 
-static gboolean not_contained(
-    struct policy_repository *repository, const char *tip, const char *from, const char *root, GError **error)
+static gboolean not_contained(struct policy_repository *repository, const char *tip, const char *from, GError **error)
 {
 	g_autofree char *at = g_strdup(from);
 
@@ -236,7 +235,7 @@ static gboolean not_contained(
 			    "the policy branch was rewound: its tip %s stands before %s, which is in force", tip, from);
 			return FALSE;
 		}
-		commit = g_str_equal(at, root) ? NULL : policy_repository_commit(repository, at, NULL);
+		commit = policy_repository_commit(repository, at, NULL);
 		g_free(at);
 		at = commit != NULL ? g_strdup(commit->parents[0]) : NULL;
 	}
@@ -307,7 +306,7 @@ static gboolean walk_from(struct walk *walk, const char *root, const char *from,
 	if (ids == NULL)
 		return FALSE;
 	if (!g_ptr_array_find_with_equal_func(ids, from, g_str_equal, &at))
-		return not_contained(walk->repository, tip, from, root, error);
+		return not_contained(walk->repository, tip, from, error);
 	if (!contained) {
 		error_refused(error, "the policy branch at %s does not descend from the pinned root %s", tip, root);
 		return FALSE;

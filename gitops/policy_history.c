@@ -5,7 +5,7 @@
 #include "gitops/mirror.h"
 #include "gitops/pack.h"
 
-#define COMMITS_MOST 10000
+#define COMMITS_MOST 20000
 #define DEPTH_MOST 8
 
 static gboolean failed(const char *what, GError **error)

@@ -4,8 +4,9 @@
 #include "gitops/policy.h"
 
 /*
- * policy_verify() from the commit that stands in `mark_path` (none yet: from `root`) to `tip`; then the mark moves, durably. A mark that cannot be read is an
- * error: starting from the root again would let an old policy back in.
+ * policy_verify() from the commit that stands in `mark_path` (none yet: from `root`) to `tip`; then the mark moves, durably. It costs only what is
+ * new: below the mark nothing is read, unless another root is pinned than when it was written. A mark that cannot be read is an error: starting
+ * from the root again would let an old policy back in.
  */
 gboolean policy_follow(const char *mark_path, const char *mirror, const char *root, const char *tip,
     struct policy_chain *chain, GError **error);

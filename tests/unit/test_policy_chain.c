@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "server/policy_follow.h"
+
 /* A working clone that real git writes; one a test, so that none sees another's commits. */
 struct history {
 	char *path;
@@ -388,6 +390,86 @@ static void a_forked_branch_is_refused(void **state)
 	refused(h, NULL, foreign, "the policy branch was forked");
 }
 
+/* --- what a server remembers --- */
+
+static guint follow(const struct history *h, const char *root, const char *tip, const char *expected)
+{
+	g_autofree char *mark = g_strconcat(h->path, ".mark", NULL);
+	struct policy_chain chain = { NULL };
+	g_autoptr(GError) error = NULL;
+	guint verified;
+
+	assert_ok(policy_follow(mark, h->path, root, tip, &chain, &error), error);
+	assert_string_equal(chain.commit, expected);
+	verified = chain.verified;
+	policy_chain_clear(&chain);
+	return verified;
+}
+
+static void follow_refused(const struct history *h, const char *root, const char *tip, const char *sentence)
+{
+	g_autofree char *mark = g_strconcat(h->path, ".mark", NULL);
+	struct policy_chain chain = { NULL };
+	g_autoptr(GError) error = NULL;
+
+	assert_refused(policy_follow(mark, h->path, root, tip, &chain, &error), error, sentence);
+	policy_chain_clear(&chain);
+}
+
+static void a_second_look_costs_only_what_is_new(void **state)
+{
+	struct history *h = *state;
+	g_autofree char *first = NULL, *second = NULL, *third = NULL, *fourth = NULL, *object = NULL;
+
+	change(h, "approve_within = \"7d\"");
+	first = candidate(h, "alice", h->root);
+	second = approve(h, "carol", first, first);
+	assert_int_equal(follow(h, h->root, second, second), 2);
+	assert_int_equal(follow(h, h->root, second, second), 0);
+	follow_refused(h, h->root, first, "the policy branch was rewound: its tip ");
+	follow_refused(h, h->root, h->root, "the policy branch was rewound: its tip ");
+	/* Nothing below is even there any more. */
+	object = g_strdup_printf("%s/.git/objects/%.2s/%s", h->path, h->root, h->root + 2);
+	assert_int_equal(unlink(object), 0);
+	sample_replace(h->files, SAMPLE_PROJECT, "7d", "3d");
+	third = candidate(h, "alice", second);
+	assert_int_equal(follow(h, h->root, third, second), 1);
+	fourth = approve(h, "dave", third, third);
+	assert_int_equal(follow(h, h->root, fourth, fourth), 2);
+}
+
+static void another_root_is_looked_for_below_the_mark(void **state)
+{
+	struct history *h = *state;
+	g_autofree char *first = NULL, *second = NULL, *foreign = NULL;
+
+	change(h, "approve_within = \"7d\"");
+	first = candidate(h, "alice", h->root);
+	second = approve(h, "carol", first, first);
+	follow(h, h->root, second, second);
+	foreign = commit_by(h, NULL, "Another root", NULL, NULL);
+	follow_refused(h, foreign, second, "does not descend from the pinned root");
+	assert_int_equal(follow(h, first, second, second), 0);
+}
+
+static void a_mark_that_cannot_be_read_is_no_new_start(void **state)
+{
+	struct history *h = *state;
+	g_autofree char *mark = g_strconcat(h->path, ".mark", NULL), *old = g_strconcat(h->root, "\n", NULL);
+	struct policy_chain chain = { NULL };
+	g_autoptr(GError) error = NULL;
+
+	support_write(mark, "c0ffee\n");
+	assert_fails(policy_follow(mark, h->path, h->root, h->root, &chain, &error), error, TAGSEAL_ERROR_FAILED,
+	    "must hold the id of the newest policy commit in force");
+	support_write(mark, "\n");
+	g_clear_error(&error);
+	assert_fails(policy_follow(mark, h->path, h->root, h->root, &chain, &error), error, TAGSEAL_ERROR_FAILED,
+	    "must hold the id of the newest policy commit in force");
+	support_write(mark, old); /* as earlier versions wrote it */
+	follow(h, h->root, h->root, h->root);
+}
+
 static void a_trailer_that_means_nothing_here_is_refused(void **state)
 {
 	struct history *h = *state;
@@ -449,6 +531,9 @@ int main(void)
 		WITH_HISTORY(a_merge_is_refused),
 		WITH_HISTORY(a_rewound_branch_is_refused),
 		WITH_HISTORY(a_forked_branch_is_refused),
+		WITH_HISTORY(a_second_look_costs_only_what_is_new),
+		WITH_HISTORY(another_root_is_looked_for_below_the_mark),
+		WITH_HISTORY(a_mark_that_cannot_be_read_is_no_new_start),
 		WITH_HISTORY(a_trailer_that_means_nothing_here_is_refused),
 		WITH_HISTORY(a_link_in_the_tree_is_no_file_of_a_policy),
 		WITH_HISTORY(a_missing_commit_is_not_found),
