@@ -204,8 +204,9 @@ struct policy *policy_load(policy_files *files, GError **error)
 	policy->keys = g_ptr_array_new_with_free_func((GDestroyNotify)policy_key_free);
 	policy->projects = g_ptr_array_new_with_free_func((GDestroyNotify)policy_project_free);
 	policy->people = people_load(files, error);
-	if (policy->people == NULL || !read_policy_toml(policy, error) || !read_folder(policy, "keys/", read_key, error) ||
-	    !policy_check_chains(policy, error) || !read_folder(policy, "projects/", read_project, error))
+	if (policy->people == NULL || !read_policy_toml(policy, error) ||
+	    !read_folder(policy, "keys/", read_key, error) || !policy_check_chains(policy, error) ||
+	    !read_folder(policy, "projects/", read_project, error) || !policy_check_budgets(policy, error))
 		return NULL;
 	return g_steal_pointer(&policy);
 }
@@ -261,6 +262,16 @@ const struct policy_key *policy_key(const struct policy *policy, const char *nam
 			return key;
 	}
 	return NULL;
+}
+
+guint policy_key_count(const struct policy *policy)
+{
+	return policy->keys->len;
+}
+
+const struct policy_key *policy_key_at(const struct policy *policy, guint index)
+{
+	return policy->keys->pdata[index];
 }
 
 GBytes *policy_file(const struct policy *policy, const char *path)

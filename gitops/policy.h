@@ -55,7 +55,9 @@ struct policy_key { /* keys/NAME.toml */
 	int64_t require_quorum;
 	gboolean require_timestamp, require_scan;
 	int64_t require_max_database_age; /* ms, 0: none */
-	int64_t budget_projects, budget_signatures, budget_days;
+	int64_t budget_projects, budget_signatures,
+	    budget_days; /* 0: none. More projects than that refuse the whole version */
+	guint budget_line; /* for messages */
 	char **modules;
 };
 
@@ -70,6 +72,10 @@ guint policy_project_count(const struct policy *policy);
 const struct policy_project *policy_project_at(const struct policy *policy, guint index);
 const struct policy_project *policy_project(const struct policy *policy, const char *name);
 const struct policy_key *policy_key(const struct policy *policy, const char *name);
+/* How many projects have a policy that uses the key; *names (may be NULL): "a, b", caller frees. */
+guint policy_key_projects(const struct policy *policy, const struct policy_key *key, char **names);
+guint policy_key_count(const struct policy *policy);
+const struct policy_key *policy_key_at(const struct policy *policy, guint index);
 /* The bytes of a file of this version ("keys/release.pem"), or NULL. Borrowed. */
 GBytes *policy_file(const struct policy *policy, const char *path);
 const char *const *policy_maintainers(const struct policy *policy);

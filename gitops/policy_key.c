@@ -110,6 +110,7 @@ struct policy_key *policy_key_read(const struct policy *policy, const char *file
 	good = read_fields(root, &read, error);
 	key = g_memdup2(&read.key, sizeof(read.key));
 	key->file = g_strdup(file);
+	key->budget_line = read.budget != NULL ? toml_line(read.budget) : 1;
 	key->name = g_strndup(file + strlen("keys/"), strlen(file) - strlen("keys/") - strlen(".toml"));
 	if (key->label == NULL)
 		key->label = g_strdup(key->name);

@@ -36,3 +36,5 @@ gboolean policy_check_name(const struct toml *node, gboolean slash, GError **err
 gboolean policy_check_tables(const struct toml *node, const char *what, GError **error);
 /* A test chain and a release chain may share no certificate authority (policy_chains.c). */
 gboolean policy_check_chains(const struct policy *policy, GError **error);
+/* No key serves more projects than its budget has (policy_budget.c). */
+gboolean policy_check_budgets(const struct policy *policy, GError **error);

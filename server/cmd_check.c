@@ -9,6 +9,7 @@
 #include "gitops/base/error.h"
 #include "gitops/mirror.h"
 #include "gitops/policy.h"
+#include "server/budget.h"
 #include "server/cli.h"
 #include "server/config.h"
 #include "server/names.h"
@@ -190,6 +191,22 @@ static void check_authorities(struct check *check)
 	}
 }
 
+/* Uses are counted by the running server alone, which warns of them in its log. */
+static void check_budgets(struct check *check, const struct policy *policy)
+{
+	for (guint i = 0; i < policy_key_count(policy); i++) {
+		const struct policy_key *key = policy_key_at(policy, i);
+		g_autofree char *what = g_strdup_printf("budget of the key %s", key->name);
+		g_auto(GStrv) warnings = budget_warnings(policy, key, -1, time_now_ms());
+		g_autoptr(GError) error = NULL;
+
+		if (budget_check_days(policy, key, time_now_ms(), &error) && warnings[0] != NULL)
+			g_set_error_literal(&error, TAGSEAL_ERROR, TAGSEAL_ERROR_USAGE, warnings[0]);
+		mend(&error, "make a new key (`tagseald key generate`) and let the policy name it");
+		found(check, what, error);
+	}
+}
+
 static void check_policy(struct check *check)
 {
 	const struct config *c = check->config;
@@ -224,6 +241,8 @@ static void check_policy(struct check *check)
 		mend(&error,
 		    "see that policy.url can be fetched from here and that policy.root and policy.branch are its own");
 	found(check, "policy", error);
+	if (chain.policy != NULL)
+		check_budgets(check, chain.policy);
 	policy_chain_clear(&chain);
 	mirror_password_free(password);
 	g_spawn_sync(NULL, (char *[]){ (char *)"rm", (char *)"-rf", (char *)"--", temp, NULL }, NULL,

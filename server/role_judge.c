@@ -7,6 +7,7 @@
 #include "gitops/base/bytes.h"
 #include "gitops/base/error.h"
 #include "gitops/mirror.h"
+#include "server/budget.h"
 #include "server/judge.h"
 #include "server/reply.h"
 #include "signer/openpgp.h"
@@ -170,6 +171,15 @@ static gboolean sign_decided(struct role_context *role, const struct judge_reque
 	return ok;
 }
 
+/* What nears its end is told with each use, until somebody makes room. */
+static void log_budget(const struct policy *policy, const struct policy_key *key, int64_t used, int64_t now)
+{
+	g_auto(GStrv) lines = budget_warnings(policy, key, used, now);
+
+	for (guint i = 0; lines[i] != NULL; i++)
+		log_event("warning", "%s", lines[i]);
+}
+
 static gboolean judge_release(struct role_context *role, struct judge_request *r, struct judge_use *use, GError **error)
 {
 	struct judge *judge = role->data;
@@ -180,8 +190,11 @@ static gboolean judge_release(struct role_context *role, struct judge_request *r
 		      judge_check_range(r, &d, &judge->policy, error) &&
 		      (r->format->linear || judge_check_blob(r, &d, error)) &&
 		      judge_check_certificates(r, &d, judge->policy.policy, error) &&
+		      budget_check_days(judge->policy.policy, d.key, now, error) &&
 		      judge_check_scan(r, &d, judge->scans, now, error) && sign_decided(role, r, &d, use, error);
 
+	if (ok)
+		log_budget(judge->policy.policy, d.key, use->number, now);
 	judge_decision_clear(&d);
 	return ok;
 }

@@ -873,6 +873,18 @@ static void a_key_stops_at_its_budget(void **state)
 	assert_judged(s, "refused", "has been used 5000 times, its whole budget");
 }
 
+/* The certificate begins yesterday. */
+static void a_key_stops_after_its_days(void **state)
+{
+	policy_files *files = policy_of_ours();
+	autoptr(scene) s = NULL;
+
+	sample_replace(files, SAMPLE_KEY, "days = 460", "days = 1");
+	s = approved(scene_with(files));
+	all_is_well(s);
+	assert_judged(s, "refused", "is 1 days old (its certificate begins at ");
+}
+
 static void a_token_that_is_away_is_waited_for(void **state)
 {
 	autoptr(scene) s = scene_approved();
@@ -1030,6 +1042,7 @@ int main(void)
 		cmocka_unit_test(a_token_of_another_model_is_refused),
 		cmocka_unit_test(a_weak_key_signs_no_release),
 		cmocka_unit_test(a_key_stops_at_its_budget),
+		cmocka_unit_test(a_key_stops_after_its_days),
 		cmocka_unit_test(a_token_that_is_away_is_waited_for),
 		cmocka_unit_test(a_signature_by_another_key_is_thrown_away_and_its_use_is_told),
 		cmocka_unit_test(the_uses_for_a_release_are_told_by_the_keys_own_journal),

@@ -161,6 +161,24 @@ static void a_project_that_two_files_name_is_refused(void **state)
 	refused(files, "projects/zzz.toml: the project \"acme/widget\" stands in projects/acme-widget.toml already");
 }
 
+static void a_key_used_by_more_projects_than_its_budget_is_refused(void **state)
+{
+	policy_files *files = sample_files();
+	autoptr(policy) policy = NULL;
+
+	(void)state;
+	g_hash_table_insert(
+	    files, g_strdup("projects/gadget.toml"), g_bytes_ref(g_hash_table_lookup(files, SAMPLE_PROJECT)));
+	sample_replace(files, "projects/gadget.toml", "acme/widget", "acme/gadget");
+	refused(g_hash_table_ref(files), SAMPLE_KEY
+	    ":4: the key \"release-2026\" has a budget of 1 project, and 2 use it: acme/widget, acme/gadget; give "
+	    "one of them a key of its own");
+	sample_replace(files, SAMPLE_KEY, "projects = 1", "projects = 2");
+	policy = sample_load(files);
+	assert_int_equal(policy_key_projects(policy, policy_key(policy, "release-2026"), NULL), 2);
+	assert_int_equal(policy_key_projects(policy, policy_key(policy, "test"), NULL), 2);
+}
+
 static void a_file_too_deep_to_be_read_is_refused(void **state)
 {
 	policy_files *files = sample_files();
@@ -356,6 +374,7 @@ int main(void)
 		cmocka_unit_test(a_wrong_type_is_refused),
 		cmocka_unit_test(a_missing_file_or_field_is_refused),
 		cmocka_unit_test(a_project_that_two_files_name_is_refused),
+		cmocka_unit_test(a_key_used_by_more_projects_than_its_budget_is_refused),
 		cmocka_unit_test(a_file_too_deep_to_be_read_is_refused),
 		cmocka_unit_test(a_threshold_that_cannot_be_is_refused),
 		cmocka_unit_test(people_who_are_not_there_are_refused),
