@@ -299,6 +299,48 @@ static GArray *list_commits(struct audit *a, const git_oid *tip, const git_oid *
 	return g_steal_pointer(&ids);
 }
 
+/* All documents of a tree of the log, in their order. */
+static GPtrArray *documents_of(struct audit *a, const git_oid *root)
+{
+	GPtrArray *documents = g_ptr_array_new_with_free_func(document_free);
+	g_autoptr(GPtrArray) files = NULL;
+	git_tree *tree = NULL;
+	const git_tree_entry *records = NULL;
+
+	if (git_tree_lookup(&tree, a->repository, root) == 0)
+		records = git_tree_entry_byname(tree, "records");
+	if (records != NULL)
+		files = audit_added(a, NULL, git_tree_entry_id(records));
+	git_tree_free(tree);
+	for (guint i = 0; files != NULL && i < files->len; i++) {
+		struct audit_file *file = files->pdata[i];
+		char *path = g_strconcat("records/", file->path, NULL);
+
+		g_free(file->path);
+		file->path = path;
+		take_record(a, documents, file);
+	}
+	g_ptr_array_sort(documents, compare_documents);
+	return documents;
+}
+
+/* Later documents are held against earlier ones: what those say is read again, though they are not checked again. */
+static void remember(struct audit *a, const git_oid *root)
+{
+	g_autoptr(GPtrArray) documents = documents_of(a, root);
+
+	for (guint i = 0; i < documents->len; i++) {
+		const struct document *document = documents->pdata[i];
+		g_autoptr(GError) error = NULL;
+		g_autoptr(GBytes) bytes = audit_blob(a, &document->blob, GIT_OBJECT_BLOB, &error);
+
+		if (bytes != NULL)
+			audit_remember(a, document->id, bytes);
+		else
+			audit_error(a, "a record before --since", error);
+	}
+}
+
 /* What was checked up to `since` is taken from its tree: the last number and each project's newest record. */
 static gboolean start_at(struct audit *a, const git_oid *since, struct step *step, GError **error)
 {
@@ -320,6 +362,7 @@ static gboolean start_at(struct audit *a, const git_oid *since, struct step *ste
 	while (g_hash_table_iter_next(&iter, &project, &newest))
 		g_hash_table_insert(a->newest, g_strdup(project), g_strdup(((struct ledger_newest *)newest)->sha256));
 	ledger_index_clear(&index);
+	remember(a, &step->tree);
 	return TRUE;
 }
 
@@ -388,6 +431,7 @@ static GHashTable *table(GDestroyNotify free_value)
 static void audit_init(struct audit *a)
 {
 	a->newest = table(g_free);
+	a->ids = table(NULL);
 	a->digests = table(NULL);
 	a->names = table(g_free);
 	a->signed_once = table(g_free);
@@ -399,6 +443,7 @@ static void audit_init(struct audit *a)
 static void audit_clear(struct audit *a)
 {
 	g_hash_table_unref(a->newest);
+	g_hash_table_unref(a->ids);
 	g_hash_table_unref(a->digests);
 	g_hash_table_unref(a->names);
 	g_hash_table_unref(a->signed_once);

@@ -39,8 +39,7 @@ static gboolean passed(const struct json *record, const char *gate)
 
 /* ---- evidence ---- */
 
-/* Was another tag object recorded under this name before? The log itself is the memory. */
-static gboolean is_first_object(struct audit *a, const struct json *record)
+gboolean audit_first_object(struct audit *a, const struct json *record)
 {
 	const char *object = text_at(record, "source.tag_object");
 	g_autofree char *name = g_strdup_printf("%s\n%s", json_string(record, "project"), json_string(record, "tag"));
@@ -66,7 +65,7 @@ static gboolean prepare(struct again *g)
 	}
 	g->request = &g->replay.request;
 	g->request->policy = policy->policy;
-	g->request->first_object_of_name = is_first_object(g->a, g->record);
+	g->request->first_object_of_name = audit_first_object(g->a, g->record);
 	return TRUE;
 }
 

@@ -16,6 +16,7 @@ struct audit {
 	struct people *keys; /* the ledger's */
 	gint64 last; /* sequence number of the newest document so far */
 	GHashTable *newest; /* project -> digest of its newest record */
+	GHashTable *ids; /* of all documents so far */
 	GHashTable *digests; /* of all records so far: what events may name */
 	GHashTable *names; /* project LF tag -> id of the tag object first recorded under it */
 	GHashTable *signed_once; /* project LF tag LF tag object -> record that signed it */
@@ -50,6 +51,8 @@ GPtrArray *audit_added(struct audit *a, const git_oid *before, const git_oid *no
 /* `files`: evidence name -> GBytes, or NULL if it could not be read. `message`: the commit's. */
 void audit_document(
     struct audit *a, gint64 sequence, const char *id, GBytes *bytes, GHashTable *files, const char *message);
+/* One that was checked before (--since): only what later ones are held against is taken from it. */
+void audit_remember(struct audit *a, const char *id, GBytes *bytes);
 /* Numbers of each key's uses that stand nowhere, and what nobody could judge. */
 void audit_finish(struct audit *a);
 
@@ -68,6 +71,8 @@ void audit_policy_free(void *policy);
 const struct audit_policy *audit_policy_of(struct audit *a, const char *commit, GHashTable *files);
 
 /* ---- audit_decide.c: the decision again ---- */
+/* Was another tag object recorded under this name before? The log itself is the memory. */
+gboolean audit_first_object(struct audit *a, const struct json *record);
 void audit_decide(struct audit *a, const struct json *record, GHashTable *files);
 
 /* ---- audit_range.c: what the release brought, and where that began */

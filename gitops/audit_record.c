@@ -17,6 +17,8 @@ static void check_message(struct audit *a, const char *message, const char *id, 
 
 static void check_numbers(struct audit *a, const struct json *document, gint64 sequence, const char *id)
 {
+	if (!g_hash_table_add(a->ids, g_strdup(id)))
+		audit_bad(a, "its id %s stands in the log before it", id);
 	if (json_integer(document, "sequence", -1) != sequence)
 		audit_bad(a, "it says that its number is %" G_GINT64_FORMAT, json_integer(document, "sequence", -1));
 	if (g_strcmp0(json_string(document, "id"), id) != 0)
@@ -36,6 +38,17 @@ static void note_use(struct audit *a, const char *key, gint64 use)
 
 /* ---- events ---- */
 
+static gboolean is_void(const struct json *event)
+{
+	return g_strcmp0(json_string(event, "event"), "void") == 0;
+}
+
+static void note_void(struct audit *a, const struct json *event)
+{
+	if (is_void(event) && json_string(event, "key") != NULL && json_get(event, "use") != NULL)
+		note_use(a, json_string(event, "key"), json_integer(event, "use", 0));
+}
+
 static void check_event(struct audit *a, const struct json *event)
 {
 	const char *record = json_string(event, "record"), *key = json_string(event, "key");
@@ -46,15 +59,11 @@ static void check_event(struct audit *a, const struct json *event)
 		audit_bad(a, "%s", error->message);
 		return;
 	}
-	/* With --since, records before it are not in memory. */
-	if (record != NULL && a->options->since == NULL && !g_hash_table_contains(a->digests, record))
+	if (record != NULL && !g_hash_table_contains(a->digests, record))
 		audit_bad(a, "it names a record that stands nowhere before it");
-	if (!g_str_equal(json_string(event, "event"), "void"))
-		return;
-	if (key != NULL && json_get(event, "use") != NULL)
-		note_use(a, key, json_integer(event, "use", 0));
-	else
+	if (is_void(event) && (key == NULL || json_get(event, "use") == NULL))
 		audit_bad(a, "it is void, and names no key or no use");
+	note_void(a, event);
 }
 
 /* ---- records ---- */
@@ -75,21 +84,29 @@ static gboolean was_signed(const struct json *record)
 	return g_strcmp0(json_as_string(json_path(record, "end.outcome")), "signed") == 0;
 }
 
-/* The same tag object is signed once, unless the record says which one it signs again. */
-static void check_once(struct audit *a, const struct json *record)
+/* The record that signed this tag object first: this one, unless there was another. */
+static const char *first_signed(struct audit *a, const struct json *record)
 {
 	const char *object = json_as_string(json_path(record, "source.tag_object"));
 	g_autofree char *name = g_strdup_printf(
 	    "%s\n%s\n%s", json_string(record, "project"), json_string(record, "tag"), object != NULL ? object : "");
 	const char *before = g_hash_table_lookup(a->signed_once, name);
 
-	if (!was_signed(record))
-		return;
-	if (before != NULL && g_strcmp0(json_string(record, "resigns"), before) != 0)
+	if (before != NULL)
+		return before;
+	g_hash_table_insert(a->signed_once, g_steal_pointer(&name), g_strdup(json_string(record, "id")));
+	return json_string(record, "id");
+}
+
+/* The same tag object is signed once, unless the record says which one it signs again. */
+static void check_once(struct audit *a, const struct json *record)
+{
+	const char *first = was_signed(record) ? first_signed(a, record) : NULL;
+
+	if (first != NULL && !g_str_equal(first, json_string(record, "id")) &&
+	    g_strcmp0(json_string(record, "resigns"), first) != 0)
 		audit_bad(a,
-		    "the release was signed before, by record %s, and this one does not say that it signs again", before);
-	if (before == NULL)
-		g_hash_table_insert(a->signed_once, g_steal_pointer(&name), g_strdup(json_string(record, "id")));
+		    "the release was signed before, by record %s, and this one does not say that it signs again", first);
 }
 
 static void note_signatures(struct audit *a, const struct json *record)
@@ -173,6 +190,26 @@ void audit_document(
 		check_record(a, document, sha256, files);
 }
 
+void audit_remember(struct audit *a, const char *id, GBytes *bytes)
+{
+	g_autofree char *sha256 = sha256_text_bytes(bytes);
+	autoptr(json) document = json_parse_bytes(bytes, NULL);
+
+	g_hash_table_add(a->ids, g_strdup(id));
+	if (json_get(document, "event") != NULL) {
+		note_void(a, document);
+		return;
+	}
+	if (document == NULL || !record_check(document, NULL))
+		return;
+	g_hash_table_add(a->digests, g_strdup(sha256));
+	if (json_path(document, "source.tag_object") != NULL)
+		audit_first_object(a, document);
+	if (was_signed(document))
+		first_signed(a, document);
+	note_signatures(a, document);
+}
+
 /* ---- at the end ---- */
 
 static gint compare_numbers(gconstpointer a, gconstpointer b)
@@ -182,27 +219,32 @@ static gint compare_numbers(gconstpointer a, gconstpointer b)
 	return one < other ? -1 : one > other;
 }
 
-/* A number twice is a lie; one that is missing may still be on its way into the log. */
+/*
+ * Numbers rise by one a use, and each use ends in a record or as void: one that is missing was hidden, or is of a release that was still on its way
+ * when this clone was made. Which of them cannot be seen here, so that it is bad until a later clone has it.
+ */
 static void check_uses(struct audit *a, const char *key, GArray *uses)
 {
-	gint64 last;
+	gint64 last = 0;
 
 	g_array_sort(uses, compare_numbers);
-	last = a->options->since != NULL ? g_array_index(uses, gint64, 0) - 1 : 0;
 	for (guint i = 0; i < uses->len; i++) {
 		gint64 use = g_array_index(uses, gint64, i);
 
-		if (use == last)
+		if (use < 1)
+			audit_bad(
+			    a, "%" G_GINT64_FORMAT " is no number of a use of the key %s: they begin with 1", use, key);
+		else if (use == last)
 			audit_bad(a, "use %" G_GINT64_FORMAT " of the key %s stands in two places", use, key);
 		else if (use == last + 2)
-			audit_unknown(a, "use %" G_GINT64_FORMAT " of the key %s stands in no record and is not void",
+			audit_bad(a, "use %" G_GINT64_FORMAT " of the key %s stands in no record and is not void",
 			    use - 1, key);
 		else if (use > last + 1)
-			audit_unknown(a,
+			audit_bad(a,
 			    "uses %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT
 			    " of the key %s stand in no record and are not void",
 			    last + 1, use - 1, key);
-		last = use;
+		last = MAX(use, 0);
 	}
 }
 

@@ -395,28 +395,6 @@ static void the_same_release_signed_twice_is_bad(void **state)
 	assert_log_bad(w, "the release was signed before");
 }
 
-static void a_use_that_is_missing_is_unknown_and_one_twice_is_bad(void **state)
-{
-	autoptr(world) w = world_new();
-	autoptr(world) twice = world_new();
-	autoptr(story) s = story_new(w, 3);
-	autoptr(story) t = story_new(twice, 1);
-	struct json *extra = json_object_new();
-	autoptr(json) event = NULL;
-	struct audit_options options = world_options(w);
-
-	story_append(w, s);
-	world_audit(w, &options);
-	assert_int_equal(w->result.bad, 0);
-	assert_contains(w->findings->str, "unknown: uses 1 to 2 of the key release-2026 stand in no record");
-	json_set_string(extra, "key", "release-2026");
-	json_set_integer(extra, "use", 1);
-	event = record_event_new("void", NULL, extra);
-	story_append(twice, t);
-	test_append(twice->ledger, event);
-	assert_log_bad(twice, "use 1 of the key release-2026 stands in two places");
-}
-
 static void an_event_about_no_record_is_bad(void **state)
 {
 	autoptr(world) w = world_new();
@@ -541,7 +519,6 @@ int main(void)
 		cmocka_unit_test(policies_of_two_lines_are_bad),
 		cmocka_unit_test(a_history_that_is_no_pack_is_bad),
 		cmocka_unit_test(the_same_release_signed_twice_is_bad),
-		cmocka_unit_test(a_use_that_is_missing_is_unknown_and_one_twice_is_bad),
 		cmocka_unit_test(an_event_about_no_record_is_bad),
 		cmocka_unit_test(a_gap_in_the_numbers_is_bad),
 		cmocka_unit_test(a_record_that_is_not_canonical_is_bad),

@@ -100,6 +100,31 @@ static void a_use_that_is_void_is_accounted_for(void **state)
 	assert_log_good(w);
 }
 
+static void a_use_that_stands_nowhere_is_bad(void **state)
+{
+	autoptr(world) w = world_new();
+	autoptr(world) more = world_new();
+	autoptr(world) zero = world_new();
+	autoptr(story) s = story_new(w, 2);
+	autoptr(story) t = story_new(more, 5);
+	autoptr(story) u = story_new(zero, 0);
+	autoptr(json) event = void_use("release-2026", 2);
+
+	story_append(w, s);
+	assert_log_has_one_flaw(w, "bad: use 1 of the key release-2026 stands in no record and is not void");
+	test_append(more->ledger, event);
+	story_append(more, t);
+	{
+		struct audit_options options = world_options(more);
+
+		world_audit(more, &options);
+		assert_int_equal(more->result.bad, 2);
+		assert_contains(more->findings->str, "bad: uses 3 to 4 of the key release-2026 stand in no record");
+	}
+	story_append(zero, u);
+	assert_log_has_one_flaw(zero, "bad: 0 is no number of a use of the key release-2026");
+}
+
 static void a_use_that_stands_in_two_places_is_bad(void **state)
 {
 	autoptr(world) w = world_new();
@@ -272,6 +297,54 @@ static void a_file_that_is_changed_or_removed_later_is_bad(void **state)
 	}
 }
 
+/* A log that goes on from a point that was checked is held against all before that point too. */
+static void what_stood_before_since_is_not_forgotten(void **state)
+{
+	autoptr(world) w = world_new();
+	autoptr(story) s = story_new(w, 1);
+	autoptr(story) again = story_new(w, 1);
+	autoptr(story) next = story_tagged(w, "v1.2.1", 2);
+	autoptr(json) event = NULL;
+	g_autofree char *since = NULL;
+	struct audit_options options = world_options(w);
+
+	story_append(w, s);
+	since = g_strdup(ledger_tip(w->ledger));
+	{
+		g_autofree char *sha256 = g_strdup(ledger_previous(w->ledger, "acme/widget"));
+
+		event = record_event_new("published", sha256, NULL);
+	}
+	test_append(w->ledger, event);
+	story_append(w, next);
+	options.since = since;
+	world_audit(w, &options);
+	assert_string_equal(w->findings->str, "");
+	story_append(w, again);
+	world_audit(w, &options);
+	assert_int_equal(w->result.bad, 2);
+	assert_contains(w->findings->str, "the release was signed before");
+	assert_contains(w->findings->str, "use 1 of the key release-2026 stands in two places");
+}
+
+/* Its own id, told twice: the second could be anything under the first one's name. */
+static void an_id_that_stands_twice_is_bad(void **state)
+{
+	autoptr(world) w = world_new();
+	autoptr(json) event = record_event_new("start", NULL, NULL), *copy = NULL;
+	g_autofree char *digest = NULL, *text = NULL, *path = NULL, *message = NULL;
+
+	test_append(w->ledger, event);
+	copy = json_copy(event);
+	json_set_integer(copy, "sequence", 2);
+	digest = record_digest(copy);
+	text = json_text(copy);
+	path = g_strdup_printf("records/00/00/02-%s.json", json_string(copy, "id"));
+	message = g_strdup_printf("Again\n\nTagseal-Event: %s %s start\n", json_string(copy, "id"), digest);
+	world_commit(w, path, text, message);
+	assert_log_has_one_flaw(w, "stands in the log before it");
+}
+
 /* ---- places and kinds of files ---- */
 
 static void a_file_of_another_kind_or_place_is_bad(void **state)
@@ -392,6 +465,7 @@ int main(void)
 		cmocka_unit_test(an_approval_of_another_tag_in_its_place_is_bad),
 		cmocka_unit_test(the_same_approval_twice_is_bad),
 		cmocka_unit_test(a_use_that_is_void_is_accounted_for),
+		cmocka_unit_test(a_use_that_stands_nowhere_is_bad),
 		cmocka_unit_test(a_use_that_stands_in_two_places_is_bad),
 		cmocka_unit_test(a_void_event_that_names_no_use_is_bad),
 		cmocka_unit_test(a_commit_made_again_as_it_was_is_good),
@@ -401,6 +475,8 @@ int main(void)
 		cmocka_unit_test(records_in_another_order_are_bad),
 		cmocka_unit_test(a_merge_is_bad),
 		cmocka_unit_test(a_file_that_is_changed_or_removed_later_is_bad),
+		cmocka_unit_test(what_stood_before_since_is_not_forgotten),
+		cmocka_unit_test(an_id_that_stands_twice_is_bad),
 		cmocka_unit_test(a_file_of_another_kind_or_place_is_bad),
 		cmocka_unit_test(a_folder_that_readers_would_read_differently_is_bad),
 		cmocka_unit_test(a_policy_that_was_never_in_force_is_bad),
