@@ -1,4 +1,4 @@
-/* One approval, denial or withdrawal: a signed commit and its trailers.   TRUST.md, "The approval" */
+/* One approval, denial or withdrawal: a signed commit and its trailers. */
 #include "gitops/decide_private.h"
 
 #include <string.h>

@@ -1,6 +1,8 @@
 /*
- * `tagseal audit DIR`: checks a clone of the audit repository with nothing but what the auditor brought.
- * RECORD.md, "What `tagseal audit DIR` checks"
+ * `tagseal audit DIR`: checks a clone of the audit repository with nothing but what the auditor brought. History is one line of commits by
+ * the ledger's key, to which files were only added; each record is canonical, stands in its chains, and has exactly the evidence that it
+ * speaks of; tag, approvals and policy are verified and decided again from the raw evidence; signatures and timestamps are over what the
+ * record says; every use of a key stands in one record or is void. What the auditor gave no anchor for is "could not find out", never good.
  */
 #pragma once
 

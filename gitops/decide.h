@@ -1,6 +1,6 @@
 /*
  * May this tag be signed? The gates `source` and `approval` as pure functions over raw evidence: called by
- * the gitops role, by judge, and by `tagseal audit`. One implementation, three callers.   TRUST.md
+ * the gitops role, by judge, and by `tagseal audit`. One implementation, three callers.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
  * The audit repository's writer. One process at a time (a lock file in the repository); the ledger role alone
- * calls it.   RECORD.md
+ * calls it.
  */
 #pragma once
 

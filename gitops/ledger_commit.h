@@ -1,5 +1,5 @@
 /*
- * One commit of the log as bytes: its message, which people and `git log --format='%(trailers)'` read, and its signature.   RECORD.md
+ * One commit of the log as bytes: its message, which people and `git log --format='%(trailers)'` read, and its signature.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /*
- * The people of a policy (people/NAME.toml, TRUST.md) and the question whose signature this is. A person is
+ * The people of a policy (people/NAME.toml) and the question whose signature this is. A person is
  * counted, never a key; a key that stands under two people makes the set invalid. Identity comes from the key
  * alone.
  *

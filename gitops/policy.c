@@ -1,4 +1,4 @@
-/* One policy version, read whole or refused whole.   TRUST.md */
+/* One policy version, read whole or refused whole. */
 #include "gitops/policy_private.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
  * A policy version: policy.toml, people/, projects/, keys/ of one commit, read whole or refused whole (file,
- * line, column).   TRUST.md
+ * line, column).
  */
 #pragma once
 
@@ -14,7 +14,7 @@ struct policy_quorum {
 	int64_t count;
 };
 
-struct policy_artifact { /* [[policy.artifact]], SIGNING.md */
+struct policy_artifact { /* [[policy.artifact]] */
 	char *name, *fetch, *type; /* patterns with {tag} {version} {commit} {project} */
 	char **sign; /* formats; empty: "no" */
 	uint64_t max_size;
@@ -95,7 +95,7 @@ char *policy_rule_where(const struct policy_project *project, const struct polic
 char *policy_expand(const char *pattern, const char *project, const char *tag, const char *commit, GError **error);
 
 /*
- * The policy repository's history from the pinned root (TRUST.md, "The policy repository").
+ * The policy repository's history from the pinned root.
  */
 struct policy_chain {
 	char *commit; /* newest commit in force: the one whose signature completed the threshold */

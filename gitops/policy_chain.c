@@ -1,4 +1,4 @@
-/* The policy repository's history, commit by commit from the pinned root.   TRUST.md, policy.h */
+/* The policy repository's history, commit by commit from the pinned root. */
 #include <string.h>
 
 #include "gitops/base/bytes.h"

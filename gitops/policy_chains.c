@@ -1,6 +1,6 @@
 /*
  * Keys for tests and keys for releases must not stand under one certificate authority, nor be one key: else whoever trusts the authority for
- * releases trusts test signatures too.   TRUST.md, keys/
+ * releases trusts test signatures too.
  *
  * Names alone do not tell: an authority's key may be certified under two names (cross-certificates), and a chain may leave its root out. So two
  * chains share an authority if

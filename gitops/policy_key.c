@@ -1,4 +1,4 @@
-/* keys/NAME.toml: one signing key, and the least that a policy using it must demand.   TRUST.md */
+/* keys/NAME.toml: one signing key, and the least that a policy using it must demand. */
 #include "gitops/policy_private.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* projects/NAME.toml: one project, its source and its signing policies.   TRUST.md, SIGNING.md */
+/* projects/NAME.toml: one project, its source and its signing policies. */
 #include "gitops/policy_private.h"
 
 #include <string.h>

@@ -1,6 +1,5 @@
 /*
- * What counts as a right: "A change that widens the rights of one of its own signers needs a further maintainer" (TRUST.md, "The policy
- * repository").
+ * What counts as a right: a change of the policy that widens the rights of one of its own signers needs a further maintainer.
  *
  * A change widens a signer's rights if it gives that person
  *   - a group; a key, subkey or certificate authority; a revocation taken back or moved to later; another line in `ssh` (its comment aside), for

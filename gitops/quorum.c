@@ -1,4 +1,4 @@
-/* The gate `approval`: have enough of the right people approved exactly this?   TRUST.md, "The approval" */
+/* The gate `approval`: have enough of the right people approved exactly this? */
 #include "gitops/decide_private.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /*
- * What a release would bring: every commit since the last signed release of the project, and what changed in the tree.   TRUST.md, issue "range report"
+ * What a release would bring: every commit since the last signed release of the project, and what changed in the tree.
  *
  * The range of a tag is what can be reached from the tagged commit and not from the base: the commit of the last signed release that the tagged commit descends
  * from. Without such a release it is the whole history.

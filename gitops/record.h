@@ -1,5 +1,5 @@
 /*
- * The record: one canonical JSON document a release, and the events that name it.   RECORD.md
+ * The record: one canonical JSON document a release, and the events that name it.
  * Everything about a release lives in it, so these are only the few operations that must agree everywhere.
  */
 #pragma once

@@ -1,4 +1,4 @@
-/* The newest documents of an audit repository, read from its tree from the end.   RECORD.md, "The audit repository" */
+/* The newest documents of an audit repository, read from its tree from the end. */
 #include "gitops/replay.h"
 
 #include <git2.h>

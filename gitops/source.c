@@ -1,4 +1,4 @@
-/* The gate `source`: is this tag signed by someone who may ask?   TRUST.md, "The request" */
+/* The gate `source`: is this tag signed by someone who may ask? */
 #include "gitops/decide_private.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* `tagseal policy check DIR` and `tagseal policy verify --root OID REPO`.   CLI.md */
+/* `tagseal policy check DIR` and `tagseal policy verify --root OID REPO`. */
 #include "server/cmd_policy.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* `tagseal policy simulate --log DIR [--last N] DIR`: the newest releases of a log under a working copy of the policy.   TRUST.md */
+/* `tagseal policy simulate --log DIR [--last N] DIR`: the newest releases of a log under a working copy of the policy. */
 #include <stdio.h>
 
 #include "gitops/base/bytes.h"

@@ -1,4 +1,4 @@
-/* `tagseal verify-approval`: does this raw commit count as an approval?   CLI.md */
+/* `tagseal verify-approval`: does this raw commit count as an approval? */
 #include "server/cli.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* `tagseal verify-provenance`: were these files built from that commit, by that builder?   CLI.md */
+/* `tagseal verify-provenance`: were these files built from that commit, by that builder? */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
  * judge's own parts. It believes nobody: the policy is followed from the configured root, the evidence is verified again from its raw bytes, the blob is hashed
- * here, verdicts and digests come from scan and seal on channels of their own.   ARCHITECTURE.md, "judge decides, sign only signs"
+ * here, verdicts and digests come from scan and seal on channels of their own.
  */
 #pragma once
 

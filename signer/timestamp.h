@@ -1,5 +1,5 @@
 /*
- * RFC 3161: requests made and tokens checked (every check of SIGNING.md and the reference page, before use).
+ * RFC 3161: requests made and tokens checked (every check, before use).
  * The exchange itself is the courier's.
  */
 #pragma once

@@ -10,7 +10,7 @@
 #include "gitops/base/json.h"
 
 struct file_type {
-	const char *name; /* of SIGNING.md: "pe", … "raw" */
+	const char *name; /* "pe", … "raw" */
 	const char *native_format; /* the format of format.h that is native to it, or NULL */
 	gboolean (*claims)(int fd);
 	/* One canonical shape: REFUSED with "RULE at offset N: …". `facts` (may be NULL) gets what inspect

@@ -1,4 +1,4 @@
-/* May this tag be signed? Each attack of TRUST.md's list beside its good twin, with the very sentence of the refusal. */
+/* May this tag be signed? Each attack beside its good twin, with the very sentence of the refusal. */
 #include "gitops/decide.h"
 
 #include <string.h>
