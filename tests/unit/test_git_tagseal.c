@@ -247,6 +247,125 @@ static void status_falls_back_to_the_approvals(void **state)
 	succeeds(work.bob, "status v1.6.0 --url http://127.0.0.1:9", "v1.6.0  approved by carol@example.org");
 }
 
+/* ---- what there is to approve ---- */
+
+/* alice's signed commit, tagged. */
+static void commit_and_tag(const char *name)
+{
+	g_autofree char *command =
+	    g_strdup_printf("commit -q -S --allow-empty -m 'Work for %s' && git push -q origin HEAD:main", name);
+
+	git(work.alice, command);
+	tag(name);
+}
+
+/* As the server would say it; curl reads files as well. */
+static char *server_that_says(const char *tag_name, const char *digest, const char *base)
+{
+	g_autofree char *folder = support_path("server/api/v1"), *file = g_strconcat(folder, "/releases", NULL);
+	g_autofree char *text = g_strdup_printf("release 01JDZX00000000000000000000 acme/widget %s waiting\n"
+						"  range %s %s v0\n  source passed\n",
+	    tag_name, digest, base);
+	g_autofree char *root = support_path("server");
+
+	assert_int_equal(g_mkdir_with_parents(folder, 0700), 0);
+	support_write(file, text);
+	return g_strconcat("file://", root, NULL);
+}
+
+/* The programs that were built stand first on the PATH from now on. */
+static void tagseal_is_installed(void)
+{
+	g_autofree char *path = g_strdup_printf("%s:%s", BUILD_DIR, g_getenv("PATH"));
+
+	if (!g_str_has_prefix(g_getenv("PATH"), BUILD_DIR))
+		g_setenv("PATH", path, TRUE);
+}
+
+static char *digest_of(const char *base, const char *tip)
+{
+	g_autofree char *program = support_program("tagseal");
+	g_autofree char *line = support_must(program, "range", "--only-digest", "--base", base, work.alice, tip, NULL);
+
+	return g_strdup(line + strlen("range "));
+}
+
+static void without_the_program_nothing_is_bound(void **state)
+{
+	if (support_has("tagseal"))
+		skip();
+	commit_and_tag("v2.0.0");
+	fails(work.bob, "approve v2.0.0 --range", 3, "--range needs the program tagseal on the PATH");
+	succeeds(work.bob, "show v2.0.0", "is not known here: --url SERVER or --base COMMIT");
+	succeeds(work.bob, "show v2.0.0 --base v1.0.0", "which is not on the PATH");
+}
+
+static void show_tells_all_since_the_last_signed_release(void **state)
+{
+	g_autofree char *base = NULL, *digest = NULL, *url = NULL, *line = NULL, *words = NULL;
+
+	tagseal_is_installed();
+	commit_and_tag("v2.1.0");
+	git(work.alice, "commit -q --no-gpg-sign --allow-empty -m \"$(printf 'Sly \\033[2J')\"");
+	commit_and_tag("v2.1.1");
+	base = support_must_in(work.origin, "git", "rev-parse", "v2.1.0^{commit}", NULL);
+	digest = digest_of("v2.1.0", "v2.1.1");
+	url = server_that_says("v2.1.1", digest, base);
+	line = g_strdup_printf("show v2.1.1 --url %s", url);
+	words = g_strdup_printf("since    %s (as %s says)\n         range %s\n", base, url, digest);
+	succeeds(work.bob, line, words);
+	succeeds(work.bob, line, "commits (2)");
+	succeeds(work.bob, line, "alice: Sly \\x1b[2J\n                        unsigned\n");
+}
+
+static void a_range_that_the_server_tells_otherwise_is_refused(void **state)
+{
+	g_autofree char *base = NULL, *url = NULL, *line = NULL, *approval = NULL;
+
+	tagseal_is_installed();
+	commit_and_tag("v2.2.0");
+	commit_and_tag("v2.2.1");
+	base = support_must_in(work.origin, "git", "rev-parse", "v2.2.0^{commit}", NULL);
+	url = server_that_says("v2.2.1", "sha256:00", base);
+	line = g_strdup_printf("show v2.2.1 --url %s", url);
+	approval = g_strdup_printf("approve v2.2.1 --range --url %s", url);
+	fails(work.bob, line, 1, "the server says that this range is sha256:00, and here it is sha256:");
+	fails(work.bob, approval, 1, "do not approve before you know why");
+}
+
+static void an_approval_can_be_bound_to_what_was_shown(void **state)
+{
+	g_autofree char *digest = NULL, *trailer = NULL, *raw = NULL;
+
+	tagseal_is_installed();
+	commit_and_tag("v2.3.0");
+	commit_and_tag("v2.3.1");
+	digest = digest_of("v2.3.0", "v2.3.1");
+	succeeds(work.bob, "approve v2.3.1 --range --base v2.3.0", "bound to all since ");
+	raw = support_must_in(work.origin, "git", "cat-file", "commit", "tagseal/approvals", NULL);
+	trailer = g_strdup_printf("\nTagseal-Policy: release\nTagseal-Range: %s", digest);
+	assert_contains(raw, trailer);
+	fails(work.bob, "approve v2.3.1 --range", 2, "--range needs to know the last signed release");
+	fails(work.bob, "approve v2.3.0 --range --base v2.3.1", 1, "is no ancestor of the commit");
+	fails(work.bob, "show v2.3.1 --base v0", 3, "the base v0 is neither in this clone nor a tag of origin");
+	succeeds(work.bob, "show v2.3.1 --base none", "base none: this is the whole history");
+}
+
+static void what_could_deceive_a_terminal_is_not_shown(void **state)
+{
+	autoptr(run) run = NULL;
+
+	git(work.alice, "commit -q -S --allow-empty -m \"$(printf 'Turn \\342\\200\\256around \\302\\2332J')\" && git "
+			"push -q origin HEAD:main");
+	tag("v2.4.0");
+	run = tagseal(work.bob, "show v2.4.0");
+	assert_int_equal(run->status, 0);
+	assert_contains(run->out, "Turn ?around ?2J");
+	assert_null(strstr(run->out, "\342\200\256"));
+}
+
+/* ---- */
+
 static void what_cannot_be_released_is_refused(void **state)
 {
 	git(work.alice, "tag light && git push -q origin light");
@@ -278,6 +397,11 @@ int main(void)
 		cmocka_unit_test(a_request_is_a_signed_tag_with_its_project),
 		cmocka_unit_test(show_and_list_tell_who_approved),
 		cmocka_unit_test(status_falls_back_to_the_approvals),
+		cmocka_unit_test(without_the_program_nothing_is_bound),
+		cmocka_unit_test(show_tells_all_since_the_last_signed_release),
+		cmocka_unit_test(a_range_that_the_server_tells_otherwise_is_refused),
+		cmocka_unit_test(an_approval_can_be_bound_to_what_was_shown),
+		cmocka_unit_test(what_could_deceive_a_terminal_is_not_shown),
 		cmocka_unit_test(what_cannot_be_released_is_refused),
 		cmocka_unit_test(wrong_use_is_told),
 	};
