@@ -9,6 +9,7 @@
 #include <glib.h>
 
 #include "gitops/base/json.h"
+#include "gitops/provenance_policy.h"
 
 struct audit_options {
 	const char *policy_root; /* 40 hex, or NULL: then what hangs on it is "could not find out" */
@@ -22,6 +23,8 @@ struct audit_options {
 	 * gitops knows no artifact format. `files`: evidence name -> GBytes*. NULL: that part is "could not
 	 * find out". */
 	gboolean (*artifact)(const struct json *record, GHashTable *files, void *data, GError **error);
+	/* The time that a timestamp proves (gitops/provenance_policy.h). NULL: provenance under certificates that only a timestamp keeps good is bad. */
+	stamp_time_fn stamp_time;
 	/* Has a signature of that format a place for a timestamp? Where it has none, none can be demanded. NULL: all have. */
 	gboolean (*stamped)(const char *format);
 	/* How the evidence of a signature of that format ends (".p7s"), NULL: there is no such format. Itself NULL: ".p7s" or ".asc". */

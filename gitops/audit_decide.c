@@ -4,6 +4,7 @@
 #include "gitops/audit_private.h"
 #include "gitops/base/bytes.h"
 #include "gitops/base/error.h"
+#include "gitops/decide_private.h"
 #include "gitops/replay.h"
 
 struct again { /* one release decided again */
@@ -135,8 +136,63 @@ static void compare_pins(struct again *g)
 
 		if (pins != NULL && g_strcmp0(pinned, json_string(artifact, "sha256")) != 0)
 			audit_bad(g->a, "the %s does not vouch for the digest of %s", by, name);
+		else if (by != NULL && !decide_pinned_by(g->source.rule, by))
+			audit_bad(g->a, "the %s is said to vouch for %s, and the policy does not ask it", by, name);
 		else if (by == NULL && json_get(artifact, "signed") != NULL)
 			audit_bad(g->a, "nobody vouched for the digest of %s", name);
+	}
+}
+
+/* "sha256:…" without its head; NULL if it is none. */
+static const char *hex_of(const struct json *artifact)
+{
+	const char *sha256 = json_string(artifact, "sha256");
+
+	return sha256 != NULL && is_sha256_text(sha256) ? sha256 + strlen("sha256:") : NULL;
+}
+
+/* The provenance again, from its raw bytes, for one artifact; what the record says of it must be what it says. */
+static gboolean vouches(struct again *g, GBytes *file, const struct json *artifact, GError **error)
+{
+	const struct json *theirs = json_get(artifact, "provenance");
+	const struct provenance_artifact one = { json_string(artifact, "name"), hex_of(artifact), NULL };
+	struct provenance_question q = { .policy = g->request->policy,
+		.project = g->source.project,
+		.rule = g->source.rule,
+		.commit = g->source.tag->object,
+		.stamp_time = g->a->options->stamp_time,
+		.artifacts = &one,
+		.artifact_count = 1 };
+	const char *first_seen = json_string(theirs, "first_seen");
+	g_autofree char *digest = sha256_text_bytes(file);
+
+	if (one.sha256 == NULL || first_seen == NULL || !time_parse_ms(first_seen, &q.first_seen_ms) ||
+	    g_strcmp0(json_string(theirs, "sha256"), digest) != 0) {
+		error_refused(error, "the record does not say which provenance it was, and when it was first seen");
+		return FALSE;
+	}
+	return provenance_decide(file, &q, NULL, error);
+}
+
+static void check_provenance(struct again *g)
+{
+	const struct json *artifacts = json_get(g->record, "artifacts");
+	GBytes *file = g_hash_table_lookup(g->files, "provenance");
+
+	if (!decide_pinned_by(g->source.rule, "provenance"))
+		return;
+	for (guint i = 0; i < json_length(artifacts); i++) {
+		const struct json *artifact = json_at(artifacts, i);
+		g_autoptr(GError) why = NULL;
+
+		if (json_get(artifact, "signed") == NULL)
+			continue;
+		if (file == NULL)
+			audit_bad(g->a,
+			    "%s was signed, and the provenance that the policy demands is not in the evidence",
+			    json_string(artifact, "name"));
+		else if (!vouches(g, file, artifact, &why))
+			audit_bad(g->a, "%s was signed: %s", json_string(artifact, "name"), why->message);
 	}
 }
 
@@ -202,6 +258,7 @@ static void decide(struct again *g)
 	compare_outcome(g);
 	if (passed(g->record, "approval")) {
 		compare_pins(g);
+		check_provenance(g);
 		check_signed(g);
 	}
 }

@@ -76,6 +76,17 @@ static void expect_signature(struct audit *a, GHashTable *expected, guint number
 	}
 }
 
+/* That of a release which ended over it says why. */
+static gboolean speaks_of_provenance(const struct json *record)
+{
+	const struct json *artifacts = json_get(record, "artifacts");
+
+	for (guint i = 0; i < json_length(artifacts); i++)
+		if (json_get(json_at(artifacts, i), "provenance") != NULL)
+			return TRUE;
+	return g_strcmp0(json_as_string(json_path(record, "end.gate")), "fetch") == 0;
+}
+
 static GHashTable *expected_of(struct audit *a, const struct json *record)
 {
 	static const char *const of_the_range[] = { "range.json", "range-signers.json", "range-commits" };
@@ -91,6 +102,8 @@ static GHashTable *expected_of(struct audit *a, const struct json *record)
 	if (json_path(record, "source.range") != NULL)
 		for (guint i = 0; i < G_N_ELEMENTS(of_the_range); i++)
 			expect(expected, "%s", of_the_range[i]);
+	if (speaks_of_provenance(record))
+		expect(expected, "provenance");
 	for (guint i = 0; i < json_length(json_get(record, "approvals")); i++)
 		expect(expected, "approval-%u", i + 1);
 	for (guint i = 0; i < json_length(artifacts); i++) {

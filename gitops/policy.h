@@ -20,6 +20,16 @@ struct policy_artifact { /* [[policy.artifact]] */
 	uint64_t max_size;
 };
 
+struct policy_provenance { /* [policy.provenance]: who says from which commit the artifacts were built. fetch NULL: nobody */
+	char *fetch; /* pattern, as an artifact's */
+	char **builders; /* globs of ids */
+	char **keys; /* PEM files beside the project's, or */
+	char *roots; /* one with roots, and then */
+	char **identities; /* globs of names that the certificate must have; empty: it must name the builder */
+	char *issuer, *timestamp_roots; /* or NULL */
+	char *source; /* NULL: the project's */
+};
+
 struct policy_rule { /* [[policy]] of a project */
 	char *name;
 	char **tags, **not_tags, **branches, **taggers;
@@ -30,7 +40,8 @@ struct policy_rule { /* [[policy]] of a project */
 	char *commits; /* "signed" | "any" (default) */
 	char *key; /* of keys/ */
 	char *purpose; /* "release" | "test" */
-	char **pinned_by; /* "tag" "approval"; "provenance" is refused until it can be checked */
+	char **pinned_by; /* "tag" "approval" "provenance" */
+	struct policy_provenance provenance;
 	char *moved_tags; /* "reject" | "allow" */
 	gboolean timestamp, scan; /* both default true */
 	struct policy_artifact *artifacts;

@@ -34,6 +34,15 @@ char **policy_principals(const struct people *people, char *const *list);
 gboolean policy_check_name(const struct toml *node, gboolean slash, GError **error);
 /* Refuses a node that is not an array of tables. `what` names it: "[[policy]]". */
 gboolean policy_check_tables(const struct toml *node, const char *what, GError **error);
+/* [policy.provenance] of a rule of the project file `file` (policy_provenance.c); `rule` has been read. NULL: there is none. */
+gboolean policy_provenance_read(const struct policy *policy, const struct toml *node, const char *file,
+    const char *project, struct policy_rule *rule, GError **error);
+/* The path of a file that stands beside `file`. Caller frees. */
+char *policy_beside(const char *file, const char *name);
+void policy_provenance_clear(struct policy_provenance *provenance);
+/* A pattern whose {names} are known ones, and that comes to printable text. */
+gboolean policy_check_pattern(
+    const struct toml *node, const char *pattern, const char *project, gboolean is_name, GError **error);
 /* A test chain and a release chain may share no certificate authority (policy_chains.c). */
 gboolean policy_check_chains(const struct policy *policy, GError **error);
 /* No key serves more projects than its budget has (policy_budget.c). */

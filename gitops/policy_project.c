@@ -15,7 +15,7 @@ struct project_file {
 };
 struct rule_table {
 	struct policy_rule rule;
-	const struct toml *quorum, *artifact;
+	const struct toml *quorum, *artifact, *provenance;
 };
 struct artifact_table {
 	struct policy_artifact artifact;
@@ -56,6 +56,7 @@ static const struct toml_field rule_fields[] = {
 	ROW("key", TOML_T_STRING, rule.key, .required = TRUE),
 	ROW("purpose", TOML_T_CHOICE, rule.purpose, .required = TRUE, .choices = "release|test"),
 	ROW("pinned_by", TOML_T_STRINGS, rule.pinned_by, .required = TRUE),
+	ROW("provenance", TOML_T_NODE, provenance, .help = "Who says from which commit the artifacts were built."),
 	ROW("moved_tags", TOML_T_CHOICE, rule.moved_tags, .dflt = "reject", .choices = "reject|allow"),
 	ROW("resign", TOML_T_BOOLEAN, rule.resign, NULL),
 	ROW("timestamp", TOML_T_BOOLEAN, rule.timestamp, .dflt = "true"),
@@ -110,6 +111,7 @@ static void rule_clear(struct policy_rule *rule)
 	g_free(rule->key);
 	g_free(rule->purpose);
 	g_strfreev(rule->pinned_by);
+	policy_provenance_clear(&rule->provenance);
 	g_free(rule->moved_tags);
 	for (guint i = 0; i < rule->artifact_count; i++)
 		artifact_clear(&rule->artifacts[i]);
@@ -132,7 +134,7 @@ void policy_project_free(struct policy_project *project)
 }
 
 /* A pattern's {names} are known ones, and what comes of it for this project is a plain file name where it must be. */
-static gboolean check_pattern(
+gboolean policy_check_pattern(
     const struct toml *node, const char *pattern, const char *project, gboolean is_name, GError **error)
 {
 	g_autoptr(GError) why = NULL;
@@ -190,8 +192,8 @@ static gboolean read_artifact(
 	if (read.inside != NULL)
 		return toml_fail(read.inside, error,
 		    "[[policy.artifact.inside]] (deep signing) is not supported by this version of tagseal");
-	return check_pattern(toml_get(node, "name"), artifact->name, project, TRUE, error) &&
-	       check_pattern(toml_get(node, "fetch"), artifact->fetch, project, FALSE, error) &&
+	return policy_check_pattern(toml_get(node, "name"), artifact->name, project, TRUE, error) &&
+	       policy_check_pattern(toml_get(node, "fetch"), artifact->fetch, project, FALSE, error) &&
 	       read_sign(read.sign, artifact, error);
 }
 
@@ -265,23 +267,21 @@ static gboolean check_patterns(const struct toml *node, GError **error)
 
 static gboolean check_pinned_by(const struct toml *node, const struct policy_rule *rule, GError **error)
 {
-	const char *const tag[] = { "tag", NULL };
+	static const char *const words[] = { "tag", "approval", "provenance", NULL };
 
 	if (rule->pinned_by[0] == NULL)
-		return toml_fail(node, error,
-		    "pinned_by is empty: say who vouches for the artifacts' digests, \"tag\" or \"approval\"");
+		return toml_fail(node,
+		    error, "pinned_by is empty: say who vouches for the artifacts' digests, \"tag\", \"approval\" or \"provenance\"");
 	for (guint i = 0; rule->pinned_by[i] != NULL; i++) {
-		if (g_str_equal(rule->pinned_by[i], "provenance"))
+		if (!g_strv_contains(words, rule->pinned_by[i]))
 			return toml_fail(toml_at(node, i), error,
-			    "pinned_by \"provenance\" is not supported by this version of tagseal");
-		if (!g_str_equal(rule->pinned_by[i], "tag") && !g_str_equal(rule->pinned_by[i], "approval"))
-			return toml_fail(toml_at(node, i), error,
-			    "pinned_by knows \"tag\" and \"approval\", not \"%s\"", rule->pinned_by[i]);
+			    "pinned_by knows \"tag\", \"approval\" and \"provenance\", not \"%s\"", rule->pinned_by[i]);
+		if (rule->quorum_count == 0 && g_str_equal(rule->pinned_by[i], "approval"))
+			return toml_fail(node, error,
+			    "quorum = [] asks nobody to approve, so only the tag and provenance can vouch for the "
+			    "artifacts: pinned_by = "
+			    "[\"tag\"]");
 	}
-	if (rule->quorum_count == 0 && !g_strv_equal((const char *const *)rule->pinned_by, tag))
-		return toml_fail(node, error,
-		    "quorum = [] asks nobody to approve, so only the tag can vouch for the artifacts: pinned_by = "
-		    "[\"tag\"]");
 	return TRUE;
 }
 
@@ -360,8 +360,8 @@ static gboolean check_rule(
 	       check_pinned_by(toml_get(node, "pinned_by"), rule, error) && check_key(policy, node, rule, error);
 }
 
-static gboolean read_rule(
-    const struct policy *policy, const struct toml *node, const char *project, struct policy_rule *rule, GError **error)
+static gboolean read_rule(const struct policy *policy, const struct toml *node, const struct policy_project *project,
+    struct policy_rule *rule, GError **error)
 {
 	struct rule_table read = { 0 };
 	gboolean good = toml_read(node, rule_fields, G_N_ELEMENTS(rule_fields), &read, "[[policy]]", error);
@@ -369,7 +369,8 @@ static gboolean read_rule(
 	*rule = read.rule;
 	rule->line = toml_line(node);
 	return good && read_quorum(policy->people, read.quorum, rule, error) && check_rule(policy, node, rule, error) &&
-	       read_artifacts(read.artifact, project, rule, error);
+	       policy_provenance_read(policy, read.provenance, project->file, project->name, rule, error) &&
+	       read_artifacts(read.artifact, project->name, rule, error);
 }
 
 static gboolean read_rules(
@@ -384,7 +385,7 @@ static gboolean read_rules(
 	project->rules = g_new0(struct policy_rule, count);
 	project->rule_count = count;
 	for (guint i = 0; i < count; i++) {
-		if (!read_rule(policy, toml_at(node, i), project->name, &project->rules[i], error))
+		if (!read_rule(policy, toml_at(node, i), project, &project->rules[i], error))
 			return FALSE;
 		for (guint j = 0; j < i; j++)
 			if (g_str_equal(project->rules[i].name, project->rules[j].name))

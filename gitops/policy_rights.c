@@ -149,6 +149,17 @@ static gboolean artifacts_widened(const struct policy_rule *before, const struct
 	return FALSE;
 }
 
+/* Who may vouch for builds: any change to that may let more through, but for one name less. */
+static gboolean provenance_changed(const struct policy_provenance *before, const struct policy_provenance *now)
+{
+	return before->fetch != NULL && now->fetch != NULL &&
+	       (longer(before->builders, now->builders) || longer(before->keys, now->keys) ||
+		   longer(before->identities, now->identities) || longer(now->identities, before->identities) ||
+		   g_strcmp0(before->roots, now->roots) != 0 || g_strcmp0(before->issuer, now->issuer) != 0 ||
+		   g_strcmp0(before->timestamp_roots, now->timestamp_roots) != 0 ||
+		   g_strcmp0(before->source, now->source) != 0);
+}
+
 /* Which of its members lets more through than before; NULL: none. */
 static const char *rule_weakened(const struct policy_rule *before, const struct policy_rule *now)
 {
@@ -166,6 +177,7 @@ static const char *rule_weakened(const struct policy_rule *before, const struct 
 		{ !g_str_equal(before->commits, now->commits) && g_str_equal(before->commits, "signed"),
 		    "no longer asks for signed commits" },
 		{ longer(now->pinned_by, before->pinned_by), "takes a voucher out of pinned_by" },
+		{ provenance_changed(&before->provenance, &now->provenance), "has others vouch for its provenance" },
 		{ !g_str_equal(before->moved_tags, now->moved_tags) && g_str_equal(now->moved_tags, "allow"),
 		    "allows moved tags" },
 		{ now->resign && !before->resign, "turns resign on" },

@@ -7,6 +7,7 @@
 #include "gitops/base/error.h"
 #include "server/audit_artifact.h"
 #include "server/cli.h"
+#include "signer/timestamp.h"
 
 #define ROOTS_MAX (1024 * 1024)
 
@@ -124,6 +125,7 @@ int cmd_audit(int argc, char **argv)
 		.artifact = on_artifact,
 		.stamped = audit_stamped,
 		.ending = audit_ending,
+		.stamp_time = timestamp_proves,
 		.data = &findings };
 	struct audit_result result;
 	g_autoptr(GError) error = NULL;

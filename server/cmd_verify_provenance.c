@@ -109,18 +109,6 @@ static gboolean load(const struct arguments *a, const char *envelope, struct inp
 	return load_trust(a, in, error) && (in->envelope = file_read(envelope, DSSE_FILE_MAX + 1, error)) != NULL;
 }
 
-/* With roots of their own, timestamps must be good. */
-static gboolean stamp_time(GBytes *stamp, GBytes *signature, const void *roots, int64_t *at_ms, GError **error)
-{
-	struct timestamp_facts facts = { 0 };
-
-	if (!timestamp_verify(stamp, signature, NULL, NULL, (GBytes *)roots, &facts, error))
-		return FALSE;
-	*at_ms = facts.time_ms;
-	timestamp_facts_clear(&facts);
-	return TRUE;
-}
-
 static gboolean verify(
     const struct arguments *a, const char *file, struct inputs *in, struct json **section, GError **error)
 {
@@ -139,7 +127,7 @@ static gboolean verify(
 	if (a->identity != NULL)
 		wish.trust.identities = identities;
 	if (in->stamp_roots != NULL) {
-		wish.trust.stamp_time = stamp_time;
+		wish.trust.stamp_time = timestamp_proves;
 		wish.trust.stamp_data = in->stamp_roots;
 	}
 	if (provenance_verify(in->envelope, &wish, section, error))

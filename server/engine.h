@@ -46,7 +46,8 @@ struct release {
 	struct message *decided; /* the newest answer of gitops, between source and approval */
 };
 /*
- * work: { "rule", "key", "purpose", "base", "timestamp", "scan", "approve_by", "judge_since", "confirmed", "voided": [numbers], "committed", "published",
+ * work: { "provenance": { "url" (from gitops), "first_seen", "section" (fetch) },
+ *   "rule", "key", "purpose", "base", "timestamp", "scan", "approve_by", "judge_since", "confirmed", "voided": [numbers], "committed", "published",
  *   "artifacts": [{ "name", "url", "type", "sign": […], "max_size", "sha256", "pinned_by",			from gitops
  *                   "blob", "size",									fetch
  *                   "inspected": true, "report": {…},							structure, scan
@@ -145,6 +146,8 @@ void gate_publish_run(struct engine *engine, struct release *release);
 struct json *engine_bases(struct engine *engine, const struct release *release);
 /* Asks gitops what the source and the people say now; gate_source_run() and gate_approval_run() share it. */
 void gate_decide(struct engine *engine, struct release *release, gboolean fetch, answer_fn answer);
+/* Part of `fetch` (fetch_provenance.c): asks for what is missing of the provenance that the rule wants; nothing if it wants none. */
+void gate_fetch_provenance(struct engine *engine, struct release *release);
 /* Asks scan about a blob and sets member "report" of `into` (borrowed by the release's work). */
 void gate_scan_blob(
     struct engine *engine, struct release *release, struct json *into, const char *blob, const char *name);

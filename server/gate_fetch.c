@@ -99,6 +99,7 @@ static void fetch_artifact(struct engine *engine, struct release *release, struc
 static void enter_into_record(struct release *release)
 {
 	struct json *list = json_array_new(), *artifacts = json_get(release->work, "artifacts");
+	const struct json *proven = json_path(release->work, "provenance.section");
 
 	for (guint i = 0; i < json_length(artifacts); i++) {
 		static const char *const texts[][2] = { { "name", "name" }, { "type", "type" }, { "blob", "sha256" },
@@ -109,6 +110,8 @@ static void enter_into_record(struct release *release)
 		for (guint n = 0; n < G_N_ELEMENTS(texts); n++)
 			json_set_string(row, texts[n][1], json_string(artifact, texts[n][0]));
 		json_set_integer(row, "size", json_integer(artifact, "size", 0));
+		if (proven != NULL)
+			json_set(row, "provenance", json_copy(proven));
 		json_append(list, row);
 	}
 	json_set(release->record, "artifacts", list);
@@ -121,6 +124,7 @@ void gate_fetch_run(struct engine *engine, struct release *release)
 	gate_expect(release);
 	for (guint i = 0; i < json_length(artifacts); i++)
 		fetch_artifact(engine, release, json_at(artifacts, i));
+	gate_fetch_provenance(engine, release);
 	if (release->pending == 1)
 		enter_into_record(release);
 	gate_settle(engine, release);

@@ -162,11 +162,13 @@ static void ask_judge(
 	json_set_string(m->body, "hash", "sha256");
 	json_set_integer(m->body, "time", json_integer(sign, "time", 0));
 	json_set_integer(m->body, "now", time_now_ms());
+	if (json_path(release->work, "provenance.first_seen") != NULL)
+		json_set(m->body, "provenance_first_seen", json_copy(json_path(release->work, "provenance.first_seen")));
 	message_add_bytes(m, "seen.json", seen_bytes, NULL);
 	gate_attach_certificates(release, m, format);
 	g_hash_table_iter_init(&files, release->files);
 	while (g_hash_table_iter_next(&files, &name, NULL))
-		if (g_str_equal(name, "tag") || g_str_has_prefix(name, "approval-") ||
+		if (g_str_equal(name, "tag") || g_str_has_prefix(name, "approval-") || g_str_equal(name, "provenance") ||
 		    g_str_equal(name, "range.json") || g_str_equal(name, "range-commits"))
 			release_attach(release, m, name, name);
 	gate_expect(release);

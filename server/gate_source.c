@@ -71,6 +71,17 @@ static gboolean knows_less(const struct release *release, const struct json *sec
 	return json_path(sections, "source.commit") == NULL && json_path(release->record, "source.commit") != NULL;
 }
 
+/* Where the rule's provenance is fetched from; NULL: it wants none. */
+static void take_provenance(struct release *release, const char *url)
+{
+	struct json *provenance = json_object_new();
+
+	json_set_string(provenance, "url", url);
+	json_set(release->work, "provenance", url != NULL ? provenance : NULL);
+	if (url == NULL)
+		json_unref(provenance);
+}
+
 static void take_sections(struct release *release, const struct json *sections, const struct json *body)
 {
 	static const char *const to_record[] = { "policy", "source", "approvals" };
@@ -86,6 +97,7 @@ static void take_sections(struct release *release, const struct json *sections, 
 	json_set_boolean(release->work, "scan", json_boolean(sections, "scan", TRUE));
 	if (json_get(sections, "artifacts") != NULL)
 		json_set(release->work, "artifacts", json_copy(json_get(sections, "artifacts")));
+	take_provenance(release, json_string(sections, "provenance"));
 }
 
 /* Names become file names, and formats and types rows of our tables: gitops is believed in neither. */
@@ -135,7 +147,8 @@ static gboolean check_evidence(const struct release *release, GError **error)
 {
 	const struct json *artifacts = json_get(release->work, "artifacts");
 	g_autoptr(GList) names = release_evidence(release);
-	guint signatures = 0, files = g_list_length(names);
+	gboolean more = json_get(release->work, "provenance") != NULL && release_file(release, "provenance") == NULL;
+	guint signatures = 0, files = g_list_length(names) + more;
 
 	for (guint i = 0; i < json_length(artifacts); i++)
 		signatures += json_length(json_get(json_at(artifacts, i), "sign"));

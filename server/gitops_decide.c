@@ -34,6 +34,7 @@ struct decide {
 	struct source_decision source;
 	struct approval_decision approval;
 	struct json *artifacts;
+	char *provenance; /* where it is fetched from, if the rule asks for it */
 	const char *source_word; /* of the answer where the source did not pass; NULL: "rejected" */
 	const char *approval_word; /* of the answer; NULL until it is decided */
 	char *approval_reason;
@@ -51,6 +52,7 @@ static void decide_clear(struct decide *d)
 	source_decision_clear(&d->source);
 	approval_decision_clear(&d->approval);
 	json_unref(d->artifacts);
+	g_free(d->provenance);
 	g_free(d->approval_reason);
 }
 
@@ -239,7 +241,8 @@ static gboolean add_artifact(struct decide *d, const struct policy_artifact *art
 	g_autofree char *url = name != NULL ? policy_expand(artifact->fetch, d->project, d->tag, commit, error) : NULL;
 	struct json *row, *sign;
 
-	if (url == NULL || !pin_of(d->source.rule, &d->source, passed ? &d->approval : NULL, name, &sha256, &by, error))
+	if (url == NULL ||
+	    !pin_of(d->source.rule, &d->source, passed ? &d->approval : NULL, NULL, name, &sha256, &by, error))
 		return FALSE;
 	row = json_object_new();
 	sign = json_array_new();
@@ -259,6 +262,12 @@ static gboolean add_artifact(struct decide *d, const struct policy_artifact *art
 static gboolean list_artifacts(struct decide *d, GError **error)
 {
 	const struct policy_rule *rule = d->source.rule;
+
+	if (rule->provenance.fetch != NULL) {
+		d->provenance = policy_expand(rule->provenance.fetch, d->project, d->tag, d->source.tag->object, error);
+		if (d->provenance == NULL)
+			return FALSE;
+	}
 
 	for (guint i = 0; i < rule->artifact_count; i++)
 		if (!add_artifact(d, &rule->artifacts[i], error))
@@ -348,6 +357,7 @@ static gboolean add_sections(const struct decide *d, struct message *answer, GEr
 	}
 	json_set(sections, "approvals", d->approval.section != NULL ? json_copy(d->approval.section) : json_array_new());
 	json_set(sections, "artifacts", json_ref(d->artifacts));
+	json_set_string(sections, "provenance", d->provenance);
 	return add_json(answer, "sections.json", sections, error);
 }
 

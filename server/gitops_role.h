@@ -54,6 +54,7 @@ void gitops_range_clear(struct gitops_range *r);
 /* Also where it refuses, `r` holds what was found out before. */
 gboolean gitops_range(struct gitops *g, const struct gitops_range_question *q, struct gitops_range *r, GError **error);
 
-/* gitops_decide.c, gitops_look.c */
+/* gitops_decide.c, gitops_look.c, gitops_vouch.c */
 void gitops_decide(struct role_context *role, struct peer *from, struct message *m);
+void gitops_vouch(struct role_context *role, struct peer *from, struct message *m);
 void gitops_look(struct role_context *role, struct peer *from, struct message *m);

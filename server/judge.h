@@ -42,7 +42,8 @@ struct judge_request {
 	int64_t tag_first_seen, time;
 	gboolean first_object;
 	int blob_fd;
-	GBytes *certificates, *tag_raw;
+	GBytes *certificates, *tag_raw, *provenance; /* the last may be NULL */
+	int64_t provenance_first_seen;
 	GArray *approvals; /* of struct approval_evidence */
 	char *range_sha256, *range_base; /* NULL where there is no report, or no base */
 	GBytes *range_commits; /* NULL where there are none */
@@ -56,6 +57,7 @@ gboolean judge_range_read(const struct message *m, const char *commit, struct ju
 
 /* judge_evidence.c: the decision made anew, and what it says of this artifact and key. */
 struct judge_decision {
+	const struct policy *policy; /* that it was made by */
 	struct source_decision source;
 	struct approval_decision approval;
 	const struct policy_rule *rule;

@@ -2,8 +2,10 @@
 
 #include "gitops/base/bytes.h"
 #include "gitops/base/error.h"
+#include "gitops/provenance_policy.h"
 #include "server/judge.h"
 #include "server/pins.h"
+#include "signer/timestamp.h"
 
 void judge_decision_clear(struct judge_decision *d)
 {
@@ -106,15 +108,47 @@ gboolean judge_decide(const struct judge_request *r, const struct judge_policy *
 	if (!source_decide(&request, &d->source, error) || !check_approval(&request, d, error))
 		return FALSE;
 	d->rule = d->source.rule;
+	d->policy = policy->policy;
 	return check_key(r, policy->policy, d, error) && find_artifact(r, d, error);
+}
+
+/* What the raw provenance vouches for, verified here: at most this artifact. NULL with error; NULL without, if the rule wants none. */
+static GHashTable *proven_of(
+    const struct judge_request *r, const struct judge_decision *d, const char *digest, GError **error)
+{
+	const struct provenance_artifact artifact = { r->artifact, digest + strlen("sha256:"), NULL };
+	const struct provenance_question q = { .policy = d->policy,
+		.project = d->source.project,
+		.rule = d->rule,
+		.commit = d->source.tag->object,
+		.first_seen_ms = r->provenance_first_seen,
+		.stamp_time = timestamp_proves,
+		.artifacts = &artifact,
+		.artifact_count = 1 };
+	g_autoptr(GHashTable) proven = NULL;
+
+	if (!g_strv_contains((const char *const *)d->rule->pinned_by, "provenance"))
+		return NULL;
+	if (r->provenance != NULL && !provenance_decide(r->provenance, &q, NULL, error))
+		return NULL;
+	proven = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+	if (r->provenance != NULL)
+		g_hash_table_insert(proven, g_strdup(r->artifact), g_strdup(digest));
+	return g_steal_pointer(&proven);
 }
 
 gboolean judge_check_content(
     const struct judge_request *r, const struct judge_decision *d, const char *digest, GError **error)
 {
+	g_autoptr(GError) why = NULL;
+	g_autoptr(GHashTable) proven = proven_of(r, d, digest, &why);
 	const char *pinned, *by;
 
-	if (!pin_of(d->rule, &d->source, &d->approval, r->artifact, &pinned, &by, error))
+	if (why != NULL) {
+		g_propagate_error(error, g_steal_pointer(&why));
+		return FALSE;
+	}
+	if (!pin_of(d->rule, &d->source, &d->approval, proven, r->artifact, &pinned, &by, error))
 		return FALSE;
 	if (!g_str_equal(digest, r->blob))
 		error_refused(error, "the blob that was handed over is %s, the release names %s", digest, r->blob);

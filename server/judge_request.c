@@ -4,6 +4,7 @@
 #include "gitops/base/error.h"
 #include "gitops/object.h"
 #include "server/judge.h"
+#include "server/pins.h"
 #include "server/reply.h"
 
 #define CERTIFICATES_MAX (256 * 1024)
@@ -22,6 +23,7 @@ void judge_request_clear(struct judge_request *r)
 {
 	g_clear_pointer(&r->certificates, g_bytes_unref);
 	g_clear_pointer(&r->tag_raw, g_bytes_unref);
+	g_clear_pointer(&r->provenance, g_bytes_unref);
 	g_clear_pointer(&r->approvals, g_array_unref);
 	g_clear_pointer(&r->tree, g_free);
 	g_clear_pointer(&r->range_sha256, g_free);
@@ -124,6 +126,18 @@ static void mark_history(struct judge_request *r, const struct tag *tag)
 	}
 }
 
+/* What the engine says of when it first saw the file is a claim, as with approvals. */
+static gboolean read_provenance(const struct message *m, int64_t now_ms, struct judge_request *r, GError **error)
+{
+	if (message_find(m, "provenance") == NULL)
+		return TRUE;
+	r->provenance = message_bytes(m, "provenance", PROVENANCE_MAX, error);
+	if (r->provenance == NULL || !body_time(m, "provenance_first_seen", &r->provenance_first_seen, error))
+		return FALSE;
+	return r->provenance_first_seen <= now_ms + JUDGE_CLOCK_SKEW ||
+	       refuse(error, "the provenance was first seen in the future");
+}
+
 static gboolean read_evidence(const struct message *m, int64_t now_ms, struct judge_request *r, GError **error)
 {
 	g_autoptr(GBytes) bytes = message_bytes(m, "seen.json", SEEN_MAX, error);
@@ -144,7 +158,7 @@ static gboolean read_evidence(const struct message *m, int64_t now_ms, struct ju
 	if ((tag = tag_parse(r->tag_raw, error)) == NULL)
 		return FALSE;
 	mark_history(r, tag);
-	return judge_range_read(m, tag->object, r, error);
+	return read_provenance(m, now_ms, r, error) && judge_range_read(m, tag->object, r, error);
 }
 
 gboolean judge_request_read(const struct message *m, int64_t now_ms, struct judge_request *r, GError **error)

@@ -50,6 +50,8 @@ static const struct {
 	[MSG_LOOKED] = { "looked", ROLE_GITOPS, ROLE_ENGINE },
 	[MSG_DECIDE] = { "decide", ROLE_ENGINE, ROLE_GITOPS },
 	[MSG_DECIDED] = { "decided", ROLE_GITOPS, ROLE_ENGINE },
+	[MSG_VOUCH] = { "vouch", ROLE_ENGINE, ROLE_GITOPS },
+	[MSG_VOUCHED] = { "vouched", ROLE_GITOPS, ROLE_ENGINE },
 	[MSG_FETCH] = { "fetch", ROLE_ENGINE, ROLE_COURIER },
 	[MSG_FETCHED] = { "fetched", ROLE_COURIER, ROLE_ENGINE },
 	[MSG_STAMP] = { "stamp", ROLE_ENGINE, ROLE_COURIER },

@@ -55,11 +55,17 @@ enum message_kind {
 	 * {outcome, reason, policy, source: "passed|rejected|denied|waiting|ignored", source_reason, approval: "passed|waiting|denied|expired|rejected", approval_reason,
 	 *  approve_by: ms, key, purpose, rule, moved_tags, new_seen: [ids],
 	 *  base: the one of `bases` that the range begins at, {} if none does}
-	 * + files: "sections.json" {policy, source, approvals, artifacts: [{name, url, type, sign: […], max_size, sha256, pinned_by}], timestamp, scan},
+	 * + files: "sections.json" {policy, source, approvals, artifacts: [{name, url, type, sign: […], max_size, sha256, pinned_by}], provenance: URL or absent,
+	 *   timestamp, scan},
 	 *   "certificates" (PEM), "openpgp" (.asc) of the key where there are any, and evidence: "tag", "approval-N", "policy.json", "policy-chain",
 	 *   "range.json", "range-signers.json", "range-commits", "manifest" */
 	MSG_DECIDE,
 	MSG_DECIDED,
+
+	/* Does this provenance vouch for what was fetched? {project, tag, commit, first_seen: ms} + files "provenance", "artifacts.json" [{name, sha256}]
+	 * {outcome, reason} + file "section.json": the record's "provenance" */
+	MSG_VOUCH,
+	MSG_VOUCHED,
 
 	/* engine -> courier -> engine. {url, max_size, sha256 or absent} + file "output" (empty, writable)
 	 * {outcome, reason, size, sha256} (the courier has closed the file) */

@@ -13,6 +13,11 @@ static gboolean take(const struct policy_rule *rule, GHashTable *pinned, const c
 {
 	const char *digest = pinned != NULL ? g_hash_table_lookup(pinned, name) : NULL;
 
+	if (digest == NULL && lists(rule->pinned_by, who) && g_str_equal(who, "provenance")) {
+		error_refused(error, "the rule \"%s\" wants provenance to vouch for %s, and none was shown that does",
+		    rule->name, name);
+		return FALSE;
+	}
 	if (digest == NULL && lists(rule->pinned_by, who)) {
 		error_refused(
 		    error, "the rule \"%s\" wants the digest of %s to be pinned by the %s (Tagseal-Artifact: sha256:… %s), and it is not",
@@ -20,7 +25,7 @@ static gboolean take(const struct policy_rule *rule, GHashTable *pinned, const c
 		return FALSE;
 	}
 	if (digest != NULL && *sha256 != NULL && !g_str_equal(digest, *sha256)) {
-		error_refused(error, "the tag and the approvals pin different digests for %s", name);
+		error_refused(error, "the tag, the approvals and the provenance pin different digests for %s", name);
 		return FALSE;
 	}
 	if (digest != NULL && lists(rule->pinned_by, who) && *by == NULL)
@@ -31,16 +36,13 @@ static gboolean take(const struct policy_rule *rule, GHashTable *pinned, const c
 }
 
 gboolean pin_of(const struct policy_rule *rule, const struct source_decision *source,
-    const struct approval_decision *approval, const char *name, const char **sha256, const char **by, GError **error)
+    const struct approval_decision *approval, GHashTable *proven, const char *name, const char **sha256,
+    const char **by, GError **error)
 {
 	*sha256 = *by = NULL;
-	if (lists(rule->pinned_by, "provenance")) {
-		error_refused(error,
-		    "the rule \"%s\" has artifacts pinned by provenance, which this server does not verify", rule->name);
-		return FALSE;
-	}
 	if (!take(rule, source->pinned, "tag", name, sha256, by, error) ||
-	    (approval != NULL && !take(rule, approval->pinned, "approval", name, sha256, by, error)))
+	    (approval != NULL && !take(rule, approval->pinned, "approval", name, sha256, by, error)) ||
+	    (proven != NULL && !take(rule, proven, "provenance", name, sha256, by, error)))
 		return FALSE;
 	/* Until the approvals are there, a digest of the tag alone does not settle a rule that asks for theirs. */
 	if (*by == NULL || (approval == NULL && lists(rule->pinned_by, "approval")))

@@ -14,6 +14,7 @@ static const struct role_verb verbs[] = {
 	{ MSG_ASK, engine_tell },
 	{ MSG_LOOKED, engine_answered },
 	{ MSG_DECIDED, engine_answered },
+	{ MSG_VOUCHED, engine_answered },
 	{ MSG_FETCHED, engine_answered },
 	{ MSG_STAMPED, engine_answered },
 	{ MSG_COPIED, engine_answered },

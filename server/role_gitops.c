@@ -6,6 +6,7 @@
 static const struct role_verb verbs[] = {
 	{ MSG_LOOK, gitops_look },
 	{ MSG_DECIDE, gitops_decide },
+	{ MSG_VOUCH, gitops_vouch },
 	{ 0, NULL },
 };
 

@@ -54,7 +54,7 @@ static gboolean check_pins(const struct request *request, const struct source_de
 		    source->rule->artifacts[i].name, request->project, request->tag, source->tag->object, error);
 		const char *sha256, *by;
 
-		if (name == NULL || !pin_of(source->rule, source, approval, name, &sha256, &by, error))
+		if (name == NULL || !pin_of(source->rule, source, approval, NULL, name, &sha256, &by, error))
 			return FALSE;
 	}
 	return TRUE;

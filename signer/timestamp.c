@@ -369,6 +369,17 @@ gboolean timestamp_examine(GBytes *token, GBytes *data, GBytes *query, struct ti
 	return good;
 }
 
+gboolean timestamp_proves(GBytes *token, GBytes *data, const void *roots, int64_t *time_ms, GError **error)
+{
+	struct timestamp_facts facts = { 0 };
+
+	if (!timestamp_verify(token, data, NULL, NULL, (GBytes *)roots, &facts, error))
+		return FALSE;
+	*time_ms = facts.time_ms;
+	timestamp_facts_clear(&facts);
+	return TRUE;
+}
+
 gboolean timestamp_claimed_ms(GBytes *token, int64_t *time_ms)
 {
 	autoptr(cms) cms = cms_read(token, "timestamp token", NULL);

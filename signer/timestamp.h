@@ -36,6 +36,8 @@ GBytes *timestamp_token(GBytes *response, GError **error);
  * is whole, answers this very query, and names the authority that *facts tells; whose clock that is was not asked.
  */
 gboolean timestamp_examine(GBytes *token, GBytes *data, GBytes *query, struct timestamp_facts *facts, GError **error);
+/* The time that a token proves for `data`, by the authorities of `roots` (a GBytes of PEM): a dsse_trust's stamp_time. */
+gboolean timestamp_proves(GBytes *token, GBytes *data, const void *roots, int64_t *time_ms, GError **error);
 /* The time that a token claims, with nothing of it verified: for display, and to look further while nothing is trusted. FALSE
  * (no error) if it is no token. */
 gboolean timestamp_claimed_ms(GBytes *token, int64_t *time_ms);

@@ -1,5 +1,6 @@
 /* The auditor over a good log, and over each of its forged twins. */
 #include "tests/unit/support_audit.h"
+#include "tests/unit/support_builder.h"
 
 #include <string.h>
 
@@ -270,6 +271,98 @@ static void what_the_policy_does_not_allow_is_bad(void **state)
 	assert_lie(skip_the_gate, "without having passed the gates");
 }
 
+/* ---- provenance ---- */
+
+#define SOURCE_URL "https://git.example.org/acme/widget.git"
+#define OTHER_COMMIT "1111111111111111111111111111111111111111"
+
+/* A release under a rule that asks for provenance, with that file as evidence (taken over; NULL: none). */
+static struct story *story_built(struct world *w, GBytes *file)
+{
+	g_autoptr(GHashTable) files = sample_files();
+	struct story *s;
+	struct json *artifact, *section = json_object_new();
+	g_autofree char *digest = file != NULL ? sha256_text_bytes(file) : NULL;
+
+	sample_pin_by_provenance(files);
+	s = story_of(w, "v1.2.0", 1, files);
+	artifact = json_path(s->record, "artifacts.0");
+	json_set_string(section, "sha256", digest);
+	json_set_string(section, "first_seen", "2026-01-01T00:30:00.000Z");
+	json_set(artifact, "provenance", section);
+	json_set_string(artifact, "pinned_by", "provenance");
+	if (file != NULL) {
+		story_add(s, "provenance", file);
+		g_bytes_unref(file);
+	}
+	return s;
+}
+
+/* Without an anchor for that policy: whether it was in force is not what is asked here. */
+static char *found_in(struct story *s, struct world *w)
+{
+	struct audit_options options = world_options(w);
+
+	options.policy_root = options.policy_repo = NULL;
+	story_append(w, s);
+	world_audit(w, &options);
+	story_free(s);
+	return g_strdup(w->findings->str);
+}
+
+static void provenance_is_verified_again(void **state)
+{
+	autoptr(world) good = world_new();
+	g_autofree char *found =
+	    found_in(story_built(good, sample_provenance(SOURCE_URL, COMMIT, "widget-1.2.0.zip", DIGEST)), good);
+
+	assert_null(strstr(found, "bad:"));
+	assert_int_equal(good->result.bad, 0);
+}
+
+static void provenance_that_does_not_vouch_is_bad(void **state)
+{
+	autoptr(world) w = world_new();
+	g_autofree char *found =
+	    found_in(story_built(w, sample_provenance(SOURCE_URL, OTHER_COMMIT, "widget-1.2.0.zip", DIGEST)), w);
+
+	assert_contains(found, "widget-1.2.0.zip was signed: the provenance does not vouch, as policy \"release\"");
+	assert_contains(found, "is the source at commit " OTHER_COMMIT);
+}
+
+static void provenance_that_is_missing_is_bad(void **state)
+{
+	autoptr(world) w = world_new();
+	g_autofree char *found = found_in(story_built(w, NULL), w);
+
+	assert_contains(
+	    found, "widget-1.2.0.zip was signed, and the provenance that the policy demands is not in the evidence");
+}
+
+static void provenance_that_was_exchanged_is_bad(void **state)
+{
+	autoptr(world) w = world_new();
+	struct story *s = story_built(w, sample_provenance(SOURCE_URL, COMMIT, "widget-1.2.0.zip", DIGEST));
+	g_autoptr(GBytes) other = sample_provenance(SOURCE_URL, COMMIT, "widget-1.2.0.zip", DIGEST);
+	g_autofree char *found = NULL;
+
+	story_drop(s, "provenance");
+	story_add(s, "provenance", other);
+	found = found_in(s, w);
+	assert_contains(found, "the record does not say which provenance it was");
+}
+
+static void pin_by_provenance(struct story *s)
+{
+	json_set_string(story_get(s, "artifacts.0"), "pinned_by", "provenance");
+}
+
+static void a_voucher_that_the_policy_does_not_name_is_bad(void **state)
+{
+	assert_lie(
+	    pin_by_provenance, "the provenance is said to vouch for widget-1.2.0.zip, and the policy does not ask it");
+}
+
 static void a_policy_that_is_not_the_commits_is_bad(void **state)
 {
 	autoptr(world) w = world_new();
@@ -513,6 +606,11 @@ int main(void)
 		cmocka_unit_test(a_release_without_its_quorum_is_bad),
 		cmocka_unit_test(another_account_of_the_approvals_is_bad),
 		cmocka_unit_test(what_the_policy_does_not_allow_is_bad),
+		cmocka_unit_test(provenance_is_verified_again),
+		cmocka_unit_test(provenance_that_does_not_vouch_is_bad),
+		cmocka_unit_test(provenance_that_is_missing_is_bad),
+		cmocka_unit_test(provenance_that_was_exchanged_is_bad),
+		cmocka_unit_test(a_voucher_that_the_policy_does_not_name_is_bad),
 		cmocka_unit_test(a_policy_that_is_not_the_commits_is_bad),
 		cmocka_unit_test(a_policy_that_does_not_come_from_the_root_is_bad),
 		cmocka_unit_test(the_policys_history_in_the_evidence_is_enough),

@@ -157,7 +157,7 @@ static struct json *document_of(const struct message *append)
 }
 
 /* Every question about the tag is answered so: all is well, with `count` artifacts. */
-static void decide(struct scene *s, guint count, const char *word)
+static void decide_with(struct scene *s, guint count, const char *word, const char *more)
 {
 	autoptr(message) request = next(s, ROLE_GITOPS, MSG_DECIDE);
 	struct message *m = message_answer(request, MSG_DECIDED, NULL);
@@ -169,7 +169,7 @@ static void decide(struct scene *s, guint count, const char *word)
 		    "\"raw\","
 		    "\"url\":\"https://x.example/a\"}",
 		    i > 0 ? "," : "", i);
-	g_string_append(sections, "],\"scan\":false,\"timestamp\":false}");
+	g_string_append_printf(sections, "],%s\"scan\":false,\"timestamp\":false}", more);
 	json_set_string(m->body, "source", "passed");
 	json_set_string(m->body, "approval", word);
 	json_set_string(m->body, "approval_reason", "the test says so");
@@ -178,6 +178,11 @@ static void decide(struct scene *s, guint count, const char *word)
 	add_json(m, "certificates", "PEM");
 	send_to_engine(s, ROLE_GITOPS, m);
 	g_string_free(sections, TRUE);
+}
+
+static void decide(struct scene *s, guint count, const char *word)
+{
+	decide_with(s, count, word, "");
 }
 
 static void fill_output(const struct message *request)
@@ -427,6 +432,107 @@ static void a_use_that_was_told_is_not_void_because_a_judge_died(void **state)
 	}
 }
 
+/* ---- provenance ---- */
+
+#define PROVENANCE "\"provenance\":\"https://x.example/provenance\","
+
+/* The courier brings both; what it brings is asked about together. */
+static struct message *until_vouch(struct scene *s)
+{
+	show_tag(s);
+	decide_with(s, 1, "passed", PROVENANCE);
+	for (guint i = 0; i < 2; i++) {
+		autoptr(message) fetch = next(s, ROLE_COURIER, MSG_FETCH);
+
+		assert_string_equal(
+		    json_string(fetch->body, "url"), i == 0 ? "https://x.example/a" : "https://x.example/provenance");
+		fill_output(fetch);
+		answer(s, ROLE_COURIER, fetch, MSG_FETCHED, WELL);
+	}
+	return next(s, ROLE_GITOPS, MSG_VOUCH);
+}
+
+static void vouched(struct scene *s, const struct message *question)
+{
+	struct message *m = message_answer(question, MSG_VOUCHED, NULL);
+
+	add_json(m, "section.json", "{\"builder\":\"https://ci.example.org\"}");
+	send_to_engine(s, ROLE_GITOPS, m);
+}
+
+static void a_release_goes_on_when_its_provenance_vouches(void **state)
+{
+	autoptr(scene) s = scene_new();
+	autoptr(message) question = NULL;
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GBytes) list = NULL, file = NULL;
+
+	commit_start(s);
+	question = until_vouch(s);
+	list = message_bytes(question, "artifacts.json", 1 << 16, &error);
+	file = message_bytes(question, "provenance", 1 << 16, &error);
+	assert_int_equal(g_bytes_get_size(file), 6);
+	assert_non_null(g_strstr_len(g_bytes_get_data(list, NULL), (gssize)g_bytes_get_size(list),
+	    "\"name\":\"a0\",\"sha256\":\"sha256:5891b5b5"));
+	vouched(s, question);
+	{
+		autoptr(message) inspect = next(s, ROLE_SEAL, MSG_INSPECT);
+		answer(s, ROLE_SEAL, inspect, MSG_INSPECTED, WELL);
+	}
+	decide_with(s, 1, "passed", PROVENANCE);
+	{
+		autoptr(message) digest = next(s, ROLE_SEAL, MSG_DIGEST);
+		struct message *m = message_answer(digest, MSG_DIGESTED, NULL);
+		json_set(m->body, "digest", json_object_new());
+		send_to_engine(s, ROLE_SEAL, m);
+	}
+	{
+		autoptr(message) judge = next(s, ROLE_JUDGE, MSG_JUDGE);
+		assert_non_null(message_find(judge, "provenance"));
+		assert_true(json_integer(judge->body, "provenance_first_seen", 0) > 0);
+	}
+}
+
+static void a_release_whose_provenance_does_not_vouch_is_rejected(void **state)
+{
+	autoptr(scene) s = scene_new();
+	autoptr(message) question = NULL;
+	autoptr(message) append = NULL;
+	autoptr(json) record = NULL;
+
+	commit_start(s);
+	question = until_vouch(s);
+	answer(s, ROLE_GITOPS, question, MSG_VOUCHED, TAGSEAL_ERROR_REFUSED);
+	append = next(s, ROLE_LEDGER, MSG_APPEND);
+	record = document_of(append);
+	assert_string_equal(json_as_string(json_path(record, "end.outcome")), "rejected");
+	assert_string_equal(json_as_string(json_path(record, "end.gate")), "fetch");
+	assert_false(is_asked(s, ROLE_SEAL, 0));
+}
+
+static void a_release_waits_for_provenance_that_is_not_there_yet(void **state)
+{
+	autoptr(scene) s = scene_new();
+
+	commit_start(s);
+	show_tag(s);
+	decide_with(s, 1, "passed", PROVENANCE);
+	{
+		autoptr(message) fetch = next(s, ROLE_COURIER, MSG_FETCH);
+		fill_output(fetch);
+		answer(s, ROLE_COURIER, fetch, MSG_FETCHED, WELL);
+	}
+	{
+		autoptr(message) fetch = next(s, ROLE_COURIER, MSG_FETCH);
+		answer(s, ROLE_COURIER, fetch, MSG_FETCHED, TAGSEAL_ERROR_UNAVAILABLE);
+	}
+	{
+		autoptr(message) again = next(s, ROLE_COURIER, MSG_FETCH);
+		assert_string_equal(json_string(again->body, "url"), "https://x.example/provenance");
+	}
+	assert_false(is_asked(s, ROLE_GITOPS, 0));
+}
+
 /* ---- what gitops says ---- */
 
 static void names_that_lead_out_of_a_folder_are_not_taken(void **state)
@@ -490,6 +596,9 @@ int main(void)
 		cmocka_unit_test(a_use_whose_answer_a_crash_took_is_void_in_the_log),
 		cmocka_unit_test(a_use_that_was_told_is_not_void_because_a_judge_died),
 		cmocka_unit_test(uses_of_a_release_that_is_rejected_later_are_void_in_the_log),
+		cmocka_unit_test(a_release_goes_on_when_its_provenance_vouches),
+		cmocka_unit_test(a_release_whose_provenance_does_not_vouch_is_rejected),
+		cmocka_unit_test(a_release_waits_for_provenance_that_is_not_there_yet),
 		cmocka_unit_test(names_that_lead_out_of_a_folder_are_not_taken),
 		cmocka_unit_test(a_release_that_no_record_can_hold_is_rejected_before_a_key_is_used),
 		cmocka_unit_test(many_pushes_are_one_look_and_one_after_it),

@@ -2,6 +2,7 @@
  * judge decides on its own: the test plays engine, scan, seal and sign. One good release is signed; then each check has its forged twin, with the words of
  * the refusal, and no key is used.
  */
+#include "tests/unit/support_builder.h"
 #include "tests/unit/support_pki.h"
 #include "tests/unit/support_policy.h"
 #include "tests/unit/support_role.h"
@@ -482,6 +483,96 @@ static void the_digest_of_a_linear_format_is_computed_by_judge_itself(void **sta
 	answer = judged(s, request);
 	assert_outcome(answer, "ok", NULL);
 	assert_true(signature_verifies(answer, "cms", image, s->now));
+}
+
+/* ---- provenance ---- */
+
+#define WIDGET "https://git.example.org/acme/widget.git"
+#define OTHER_COMMIT "1111111111111111111111111111111111111111"
+
+/* The release rule asks for provenance; the people approve the tag, and pin nothing. */
+static struct scene *scene_with_provenance(void)
+{
+	policy_files *files = policy_of_ours();
+	struct scene *s;
+
+	sample_pin_by_provenance(files);
+	s = scene_with(files);
+	for (guint i = 0; i < 2; i++) {
+		g_autofree char *trailers =
+		    g_strdup_printf("Tagseal-Approve: v1.2.0\nTagseal-Tag: %s\nTagseal-Project: acme/widget\n"
+				    "Tagseal-Policy: release\n",
+			s->tag_object);
+		g_free(commit_says(s, i == 0 ? "bob" : "carol", trailers));
+	}
+	return s;
+}
+
+/* What engine presents; takes the file over. */
+static struct message *judged_with(struct scene *s, GBytes *provenance, int64_t first_seen)
+{
+	struct message *request = judge_request(s);
+
+	if (provenance != NULL) {
+		test_add(request, "provenance", provenance);
+		json_set_integer(request->body, "provenance_first_seen", first_seen);
+		g_bytes_unref(provenance);
+	}
+	return judged(s, request);
+}
+
+static void what_provenance_vouches_for_is_signed(void **state)
+{
+	autoptr(scene) s = scene_with_provenance();
+	g_autofree char *digest = sha256_text_bytes(image);
+	autoptr(message) answer = NULL;
+
+	all_is_well(s);
+	answer = judged_with(s, sample_provenance(WIDGET, COMMIT, "widget-1.2.0.exe", digest), s->now);
+	assert_outcome(answer, "ok", NULL);
+	assert_true(signature_verifies(answer, "authenticode", image, s->now));
+}
+
+/* An engine that was taken over presents another artifact beside the true provenance. */
+static void an_artifact_that_provenance_does_not_name_is_refused(void **state)
+{
+	autoptr(scene) s = scene_with_provenance();
+	g_autoptr(GBytes) swapped = pki_flip(image, g_bytes_get_size(image) - 1);
+	g_autofree char *digest = sha256_text_bytes(image);
+	autoptr(message) answer = NULL;
+
+	g_bytes_unref(s->blob);
+	s->blob = g_bytes_ref(swapped);
+	scan_says(s, swapped, "clean", s->now);
+	answer = judged_with(s, sample_provenance(WIDGET, COMMIT, "widget-1.2.0.exe", digest), s->now);
+	assert_outcome(answer, "refused",
+	    "the statement's subject \"widget-1.2.0.exe\" has another digest than this file's sha256:");
+	assert_int_equal(s->uses, 0);
+}
+
+static void assert_judged_with(struct scene *s, GBytes *provenance, int64_t first_seen, const char *words)
+{
+	autoptr(message) answer = judged_with(s, provenance, first_seen);
+
+	assert_outcome(answer, "refused", words);
+	assert_int_equal(s->uses, 0);
+}
+
+static void provenance_of_something_else_is_refused(void **state)
+{
+	autoptr(scene) s = scene_with_provenance();
+	g_autofree char *digest = sha256_text_bytes(image);
+	g_autoptr(GBytes) good = sample_provenance(WIDGET, COMMIT, "widget-1.2.0.exe", digest);
+
+	all_is_well(s);
+	assert_judged_with(s, sample_provenance(WIDGET, OTHER_COMMIT, "widget-1.2.0.exe", digest), s->now,
+	    "is the source at commit " OTHER_COMMIT ", and not at " COMMIT);
+	assert_judged_with(s, sample_provenance("https://git.example.org/x.git", COMMIT, "widget-1.2.0.exe", digest),
+	    s->now, "and not the source " WIDGET);
+	assert_judged_with(s, NULL, 0, "wants provenance to vouch for widget-1.2.0.exe, and none was shown that does");
+	assert_judged_with(s, g_bytes_ref(good), s->now + 6 * MINUTE, "the provenance was first seen in the future");
+	assert_judged_with(
+	    s, pki_flip(good, pki_find(good, "\"sig\":\"ME", 9) + 30), s->now, "the provenance does not vouch");
 }
 
 /* ---- the request itself ---- */
@@ -1014,6 +1105,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_release_that_is_approved_scanned_and_pinned_is_signed),
 		cmocka_unit_test(the_digest_of_a_linear_format_is_computed_by_judge_itself),
+		cmocka_unit_test(what_provenance_vouches_for_is_signed),
+		cmocka_unit_test(an_artifact_that_provenance_does_not_name_is_refused),
+		cmocka_unit_test(provenance_of_something_else_is_refused),
 		cmocka_unit_test(a_request_that_is_not_of_its_form_is_refused),
 		cmocka_unit_test(a_time_that_is_not_now_is_refused),
 		cmocka_unit_test(what_the_rule_does_not_name_is_refused),

@@ -276,15 +276,16 @@ static void a_private_key_that_two_files_name_is_refused(void **state)
 static void who_pins_must_be_said_and_possible(void **state)
 {
 	(void)state;
-	project_refused("[\"approval\"]", "[]",
-	    "14:1: pinned_by is empty: say who vouches for the artifacts' digests, \"tag\" or \"approval\"");
+	project_refused("[\"approval\"]",
+	    "[]", "14:1: pinned_by is empty: say who vouches for the artifacts' digests, \"tag\", \"approval\" or \"provenance\"");
 	project_refused("pinned_by = [\"tag\"]", "pinned_by = [\"approval\"]",
-	    "28:1: quorum = [] asks nobody to approve, so only the tag can vouch for the artifacts: pinned_by = "
+	    "28:1: quorum = [] asks nobody to approve, so only the tag and provenance can vouch for the artifacts: "
+	    "pinned_by = "
 	    "[\"tag\"]");
 	project_refused("[\"approval\"]", "[\"approval\", \"provenance\"]",
-	    "14:26: pinned_by \"provenance\" is not supported by this version of tagseal");
-	project_refused(
-	    "[\"approval\"]", "[\"hearsay\"]", "14:14: pinned_by knows \"tag\" and \"approval\", not \"hearsay\"");
+	    "5:1: pinned_by names \"provenance\", and no [policy.provenance] says who may sign it");
+	project_refused("[\"approval\"]", "[\"hearsay\"]",
+	    "14:14: pinned_by knows \"tag\", \"approval\" and \"provenance\", not \"hearsay\"");
 }
 
 static void artifacts_that_could_not_be_signed_are_refused(void **state)

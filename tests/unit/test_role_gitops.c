@@ -1,4 +1,5 @@
 /* The gitops role over real repositories: what it finds at the sources, and what it answers about a tag in each of its conditions. */
+#include "tests/unit/support_builder.h"
 #include "tests/unit/support_policy.h"
 #include "tests/unit/support_role.h"
 
@@ -406,6 +407,68 @@ static void enough_approvals_pass_and_pin_the_artifact(void **state)
 	assert_fits_the_record(sections);
 }
 
+/* ---- provenance ---- */
+
+static struct message *vouch(struct scene *s, GBytes *file, const char *commit, const char *sha256)
+{
+	autoptr(message) m = message_new(MSG_VOUCH, 0);
+	g_autoptr(GBytes) mine = file;
+	g_autofree char *text = g_strdup_printf("[{\"name\":\"widget-1.2.0.zip\",\"sha256\":\"%s\"}]", sha256);
+	g_autoptr(GBytes) list = g_bytes_new(text, strlen(text));
+
+	json_set_string(m->body, "project", "acme/widget");
+	json_set_string(m->body, "tag", "v1.2.0");
+	json_set_string(m->body, "commit", commit);
+	json_set_integer(m->body, "first_seen", s->now);
+	test_add(m, "provenance", mine);
+	test_add(m, "artifacts.json", list);
+	return test_role_ask(s->gitops, ROLE_ENGINE, m, MSG_VOUCHED);
+}
+
+static void assert_vouched(
+    struct scene *s, GBytes *file, const char *commit, const char *sha256, const char *outcome, const char *words)
+{
+	autoptr(message) answer = vouch(s, file, commit, sha256);
+
+	assert_outcome(answer, outcome, words);
+	assert_int_equal(message_find(answer, "section.json") != NULL, words == NULL);
+}
+
+static void provenance_vouches_for_what_it_names(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *id = tag_object(s, "v1.2.0"), *commit = git_as("alice", s->source, "rev-parse HEAD");
+	g_autofree char *url = g_strconcat("file://", s->source, NULL), *where = NULL;
+	policy_files *files = policy_of_ours(s);
+	autoptr(message) answer = NULL;
+	autoptr(json) sections = NULL;
+
+	sample_pin_by_provenance(files);
+	publish(s, files);
+	answer = decide(s, "v1.2.0", id);
+	sections = sections_of(answer);
+	where = g_strdup_printf("https://ci.example.org/%s/provenance.jsonl", commit);
+	assert_string_equal(json_string(sections, "provenance"), where);
+	assert_null(json_string(json_path(sections, "artifacts.0"), "sha256"));
+	assert_vouched(s, sample_provenance(url, commit, "widget-1.2.0.zip", DIGEST), commit, DIGEST, "ok", NULL);
+	assert_vouched(s, sample_provenance(url, id, "widget-1.2.0.zip", DIGEST), commit, DIGEST, "refused",
+	    "is the source at commit");
+	assert_vouched(s, sample_provenance(url, commit, "widget-1.2.0.zip", DIGEST), commit,
+	    "sha256:0000000000000000000000000000000000000000000000000000000000000000", "refused",
+	    "has another digest than this file's");
+	assert_vouched(s, g_bytes_new_static("[]", 2), commit, DIGEST, "refused", "neither an envelope nor a bundle");
+}
+
+static void provenance_that_nobody_asks_for_is_not_looked_at(void **state)
+{
+	autoptr(scene) s = scene_new();
+	g_autofree char *id = tag_object(s, "v1.2.0");
+	autoptr(message) answer = decide(s, "v1.2.0", id);
+
+	assert_vouched(s, sample_provenance("x", id, "widget-1.2.0.zip", DIGEST), id, DIGEST, "refused",
+	    "no policy in force asks for provenance of this tag");
+}
+
 /* approval-N is the object of the section's line N, and the bytes are that object. */
 static void the_evidence_stands_in_the_order_of_the_section(void **state)
 {
@@ -581,6 +644,8 @@ int main(void)
 		cmocka_unit_test(a_moved_tag_is_refused_and_a_deleted_one_denied),
 		cmocka_unit_test(commits_that_must_be_signed_are_looked_at),
 		cmocka_unit_test(enough_approvals_pass_and_pin_the_artifact),
+		cmocka_unit_test(provenance_vouches_for_what_it_names),
+		cmocka_unit_test(provenance_that_nobody_asks_for_is_not_looked_at),
 		cmocka_unit_test(the_evidence_stands_in_the_order_of_the_section),
 		cmocka_unit_test(approvals_seen_before_are_not_new),
 		cmocka_unit_test(a_denial_counts),
