@@ -191,22 +191,38 @@ gboolean approval_check_names(const struct approval *approval, const struct appr
 	       check_name(PREFIX "Policy", "policy", approval->policy, names->policy, error);
 }
 
-/* By its lines alone, so that a badly written one is still listed, with the reason why it does not count. */
-gboolean approval_concerns(GBytes *raw, const char *tag, const char *tag_object)
+char **approval_lines(GBytes *raw)
 {
+	static const char *const words[] = { PREFIX "Approve: ", PREFIX "Deny: ", PREFIX "Withdraw: ", PREFIX "Tag: " };
+	g_autoptr(GStrvBuilder) found = g_strv_builder_new();
 	size_t size;
 	const char *data = g_bytes_get_data(raw, &size);
 	g_autofree char *text = g_strndup(data, size);
-	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-	g_autofree char *approve = g_strconcat(PREFIX "Approve: ", tag, NULL);
-	g_autofree char *deny = g_strconcat(PREFIX "Deny: ", tag, NULL);
-	g_autofree char *object = g_strconcat(PREFIX "Tag: ", tag_object, NULL);
 
-	for (guint i = 0; lines[i] != NULL; i++)
-		if (g_str_equal(lines[i], approve) || g_str_equal(lines[i], deny) || g_str_equal(lines[i], object) ||
-		    g_str_has_prefix(lines[i], PREFIX "Withdraw: "))
-			return TRUE;
-	return FALSE;
+	if (approval_is_one(text)) {
+		g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+		for (guint i = 0; lines[i] != NULL; i++)
+			for (size_t n = 0; n < G_N_ELEMENTS(words); n++)
+				if (g_str_has_prefix(lines[i], words[n]))
+					g_strv_builder_add(found, lines[i]);
+	}
+	return g_strv_builder_end(found);
+}
+
+char **approval_lines_of(const char *tag, const char *tag_object)
+{
+	char **lines = g_new0(char *, 4);
+
+	lines[0] = g_strconcat(PREFIX "Approve: ", tag, NULL);
+	lines[1] = g_strconcat(PREFIX "Deny: ", tag, NULL);
+	lines[2] = g_strconcat(PREFIX "Tag: ", tag_object, NULL);
+	return lines;
+}
+
+char *approval_line_withdrawing(const char *commit)
+{
+	return g_strconcat(PREFIX "Withdraw: ", commit, NULL);
 }
 
 gboolean approval_verify(const struct people *people, const char *project, const char *tag, const char *tag_object,

@@ -74,6 +74,10 @@ gboolean approval_verify(const struct people *people, const char *project, const
 /* Does this commit message look like an approval, denial or withdrawal for us (cheap test before the full
  * one)? */
 gboolean approval_is_one(const char *message);
-/* Has this raw commit a line that approves or denies that tag, names that tag object, or withdraws? For callers
- * that choose from a long ref what approval_decide() is given, and so what the record lists. Nothing is verified. */
-gboolean approval_concerns(GBytes *raw, const char *tag, const char *tag_object);
+/* By which of its lines a raw commit concerns a release: those that approve or deny a tag, name a tag object, or withdraw ("Tagseal-Approve: v1.0");
+ * NULL-terminated, empty where it is nothing of that kind. So a badly written one is found too, and the record can say why it does not count. Nothing
+ * is verified. Caller frees. */
+char **approval_lines(GBytes *raw);
+/* The lines of whatever approves or denies that tag or names that object, and of whatever withdraws that commit. */
+char **approval_lines_of(const char *tag, const char *tag_object);
+char *approval_line_withdrawing(const char *commit);

@@ -14,6 +14,8 @@
 #include "gitops/transport.h"
 
 #define SEEN "refs/tagseal/seen/"
+#define FIRST "refs/tagseal/first/"
+#define LOCK_PAUSE_MS 20
 #define REFS_MOST 200000
 
 static void ref_free(gpointer data)
@@ -119,6 +121,22 @@ static gboolean mirror_failed(const struct fetch *f, const char *doing, GError *
 	return FALSE;
 }
 
+/* Another process may be fetching: it is waited for, but no longer than for the source itself. */
+static gboolean lock_mirror(struct fetch *f, GError **error)
+{
+	while (flock(f->lock, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return mirror_failed(f, "locked", error);
+		if (g_get_monotonic_time() / 1000 >= f->transport.stream.deadline) {
+			g_set_error(error, TAGSEAL_ERROR, TAGSEAL_ERROR_UNAVAILABLE,
+			    "%s: another process has been fetching it for too long", f->transport.url);
+			return FALSE;
+		}
+		g_usleep(LOCK_PAUSE_MS * 1000);
+	}
+	return TRUE;
+}
+
 static gboolean open_mirror(struct fetch *f, GError **error)
 {
 	g_autofree char *lock = g_build_filename(f->path, "tagseal.lock", NULL);
@@ -127,7 +145,7 @@ static gboolean open_mirror(struct fetch *f, GError **error)
 	    git_repository_init(&f->repository, f->path, TRUE) != 0)
 		return mirror_failed(f, "opened", error);
 	f->lock = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-	return (f->lock >= 0 && flock(f->lock, LOCK_EX) == 0) || mirror_failed(f, "locked", error);
+	return f->lock >= 0 ? lock_mirror(f, error) : mirror_failed(f, "locked", error);
 }
 
 static int note_ref(git_reference *ref, void *data)
@@ -208,16 +226,59 @@ static gboolean set_ref(struct fetch *f, const char *name, const char *id, GErro
 	return TRUE;
 }
 
-/* A name is about to leave `id`: unless the new one contains it (a branch that went on), it gets a name of its own. */
-static gboolean keep(struct fetch *f, const char *id, const char *now, GError **error)
+char *mirror_seen(const char *ref)
 {
-	g_autofree char *name = g_strconcat(SEEN, id, NULL);
+	g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, ref, -1);
+
+	return g_strconcat(SEEN, hash, "/", NULL);
+}
+
+static char *first_name(const char *ref)
+{
+	g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, ref, -1);
+
+	return g_strconcat(FIRST, hash, NULL);
+}
+
+/* Written once, when a tag leaves its first object. */
+static gboolean keep_first(struct fetch *f, const char *ref, const char *id, GError **error)
+{
+	g_autofree char *name = first_name(ref);
+	git_oid known;
+
+	if (!g_str_has_prefix(ref, "refs/tags/") || git_reference_name_to_id(&known, f->repository, name) == 0)
+		return TRUE;
+	return set_ref(f, name, id, error);
+}
+
+/* The ref is about to leave `id`: unless the new one contains it (a branch that went on), it gets a name of its own. */
+static gboolean keep(struct fetch *f, const char *ref, const char *id, const char *now, GError **error)
+{
+	g_autofree char *folder = mirror_seen(ref), *name = g_strconcat(folder, id, NULL);
 	git_oid old, new;
 
+	if (!keep_first(f, ref, id, error))
+		return FALSE;
 	if (now != NULL && git_oid_fromstr(&old, id) == 0 && git_oid_fromstr(&new, now) == 0 &&
 	    git_graph_descendant_of(f->repository, &new, &old) == 1)
 		return TRUE;
 	return set_ref(f, name, id, error);
+}
+
+gboolean mirror_first(const char *path, const char *ref, char **id, GError **error)
+{
+	struct fetch f = { .path = path };
+	g_autofree char *name = first_name(ref);
+	char hex[GIT_OID_HEXSZ + 1];
+	git_oid oid;
+	int found = -1;
+
+	*id = NULL;
+	if (mirror_init(error) && git_repository_open_ext(&f.repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) == 0 &&
+	    (found = git_reference_name_to_id(&oid, f.repository, name)) == 0)
+		*id = g_strdup(git_oid_tostr(hex, sizeof(hex), &oid));
+	git_repository_free(f.repository);
+	return found == 0 || found == GIT_ENOTFOUND || mirror_failed(&f, "read", error);
 }
 
 /* What goes, goes first: "a" must make room for "a/b". */
@@ -230,7 +291,7 @@ static gboolean prune(struct fetch *f, GHashTable *new, GError **error)
 	while (g_hash_table_iter_next(&iter, &name, &id)) {
 		if (g_hash_table_contains(new, name))
 			continue;
-		if (!keep(f, id, NULL, error))
+		if (!keep(f, name, id, NULL, error))
 			return FALSE;
 		if (git_reference_remove(f->repository, name) != 0)
 			return mirror_failed(f, "updated", error);
@@ -255,7 +316,7 @@ static gboolean set_names(struct fetch *f, GError **error)
 
 		if (g_strcmp0(old, ref->id) == 0)
 			continue;
-		if ((old != NULL && !keep(f, old, ref->id, error)) || !set_ref(f, ref->name, ref->id, error))
+		if ((old != NULL && !keep(f, ref->name, old, ref->id, error)) || !set_ref(f, ref->name, ref->id, error))
 			return FALSE;
 	}
 	return TRUE;

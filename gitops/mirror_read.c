@@ -171,3 +171,70 @@ char **mirror_commits(const char *path, const char *tip, const char *since, guin
 	git_repository_free(repository);
 	return ids;
 }
+
+/* ---- commits that are new ---- */
+
+struct news {
+	git_odb *odb;
+	size_t size;
+	void (*each)(const char *id, GBytes *raw, gpointer data);
+	gpointer data;
+};
+
+static gboolean is_commit(git_odb *odb, const char *id, git_oid *oid)
+{
+	git_object_t type;
+	size_t size;
+
+	return parse_id(id, oid, NULL) && git_odb_read_header(&size, &type, odb, oid) == 0 && type == GIT_OBJECT_COMMIT;
+}
+
+static gboolean push_all(
+    git_revwalk *walk, git_odb *odb, const char *const *ids, int (*push)(git_revwalk *, const git_oid *))
+{
+	git_oid oid;
+
+	for (; *ids != NULL; ids++)
+		if (is_commit(odb, *ids, &oid) && push(walk, &oid) != 0)
+			return FALSE;
+	return TRUE;
+}
+
+static gboolean hand_over(const struct news *news, char **ids, GError **error)
+{
+	for (; *ids != NULL; ids++) {
+		g_autoptr(GError) why = NULL;
+		g_autoptr(GBytes) raw = read_object(news->odb, *ids, GIT_OBJECT_COMMIT, news->size, &why);
+
+		if (raw == NULL && !g_error_matches(why, TAGSEAL_ERROR, TAGSEAL_ERROR_TOO_LARGE)) {
+			g_propagate_error(error, g_steal_pointer(&why));
+			return FALSE;
+		}
+		news->each(*ids, raw, news->data);
+	}
+	return TRUE;
+}
+
+gboolean mirror_each_commit(const char *path, const char *const *tips, const char *const *hidden, guint max,
+    size_t size, void (*each)(const char *id, GBytes *raw, gpointer data), gpointer data, GError **error)
+{
+	struct news news = { NULL, size, each, data };
+	git_repository *repository = open_mirror(path, error);
+	git_revwalk *history = NULL;
+	g_auto(GStrv) ids = NULL;
+	gboolean good;
+
+	if (repository == NULL)
+		return FALSE;
+	if (git_repository_odb(&news.odb, repository) != 0 || git_revwalk_new(&history, repository) != 0 ||
+	    !push_all(history, news.odb, tips, git_revwalk_push) ||
+	    !push_all(history, news.odb, hidden, git_revwalk_hide))
+		git_failed(path, "the history could not be read", error);
+	else
+		ids = walk(history, max, path, error);
+	good = ids != NULL && hand_over(&news, ids, error);
+	git_revwalk_free(history);
+	git_odb_free(news.odb);
+	git_repository_free(repository);
+	return good;
+}

@@ -7,14 +7,14 @@
 #include "gitops/object.h"
 #include "server/names.h"
 
-#define WALK_MAX 10000 /* commits looked at, newest first */
 #define HISTORY_MAX 64 /* approvals that a tagged commit may stand on */
 #define KNOWN_MAX 200 /* approvals for one tag by people of the policy */
 #define STRANGERS_MAX 16 /* and by others: listed, so that their makers learn why they do not count */
 
 struct gathering {
 	const struct policy *policy;
-	const char *tag, *tag_object;
+	const struct approval_index *index;
+	const char *path; /* of the mirror that the index is of */
 	const struct json *seen;
 	int64_t now_ms;
 	GHashTable *ids; /* those looked at */
@@ -30,18 +30,12 @@ static void evidence_clear(void *data)
 	g_clear_pointer(&evidence->raw, g_bytes_unref);
 }
 
-/* The raw object as text: cheap tests are made on it before any parser sees it. */
-static char *text_of(GBytes *raw)
+/* The raw object as text: a cheap test is made on it before any parser sees it. */
+static gboolean is_approval(GBytes *raw)
 {
 	gsize size;
 	const char *data = g_bytes_get_data(raw, &size);
-
-	return g_strndup(data, size);
-}
-
-static gboolean is_approval(GBytes *raw)
-{
-	g_autofree char *text = text_of(raw);
+	g_autofree char *text = g_strndup(data, size);
 
 	return approval_is_one(text);
 }
@@ -64,9 +58,6 @@ static void take(struct gathering *g, const char *id, GBytes *raw, gboolean in_h
 		.in_history = in_history };
 
 	if (!g_hash_table_add(g->ids, g_strdup(id)))
-		return;
-	/* One in the tag's history may name a tree in place of the tag object. */
-	if (!is_approval(raw) || (!in_history && !approval_concerns(raw, g->tag, g->tag_object)))
 		return;
 	if (by_a_person(g, raw, evidence.first_seen_ms))
 		g->known++;
@@ -104,54 +95,56 @@ static gboolean take_history(struct gathering *g, const char *path, const char *
 	return TRUE;
 }
 
-/* Where approvals may be found: the ref as it stands, and each approval that was once fetched, whatever became of the ref since. */
-static GPtrArray *tips(const char *path, const char *ref, GError **error)
+/* What the index knows by that line. */
+static gboolean take_line(struct gathering *g, const char *line, GError **error)
 {
-	g_autoptr(GPtrArray) kept = mirror_refs_below(path, "refs/tagseal/seen/", error);
-	g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
-	g_autofree char *tip = NULL;
+	const GPtrArray *ids = approval_index_find(g->index, line);
 
-	if (kept == NULL)
-		return NULL;
-	tip = mirror_ref_id(path, ref, NULL);
-	if (tip != NULL)
-		g_ptr_array_add(ids, g_steal_pointer(&tip));
-	for (guint i = 0; i < kept->len; i++) {
-		const struct mirror_ref *seen = kept->pdata[i];
-		g_autoptr(GBytes) raw = mirror_object(path, seen->id, "commit", OBJECT_MAX, NULL);
+	for (guint i = 0; ids != NULL && i < ids->len; i++) {
+		g_autoptr(GBytes) raw = mirror_object(g->path, ids->pdata[i], "commit", OBJECT_MAX, error);
 
-		if (raw != NULL && is_approval(raw))
-			g_ptr_array_add(ids, g_strdup(seen->id));
+		if (raw == NULL)
+			return FALSE;
+		take(g, ids->pdata[i], raw, FALSE);
 	}
-	g_ptr_array_add(ids, NULL);
-	return g_steal_pointer(&ids);
+	return TRUE;
 }
 
-static gboolean take_ref(struct gathering *g, const char *path, const char *ref, GError **error)
+/* A withdrawal concerns a release by what it takes back: those of all other releases are not looked at. */
+static gboolean take_withdrawals(struct gathering *g, GError **error)
 {
-	g_autoptr(GPtrArray) from = tips(path, ref, error);
-	g_auto(GStrv) ids = from != NULL ? mirror_walk(path, (const char *const *)from->pdata, WALK_MAX, error) : NULL;
+	for (guint i = 0; i < g->found->len; i++) { /* grows meanwhile */
+		g_autofree char *line =
+		    approval_line_withdrawing(g_array_index(g->found, struct approval_evidence, i).id);
 
-	for (guint i = 0; ids != NULL && ids[i] != NULL; i++) {
-		g_autoptr(GBytes) raw = mirror_object(path, ids[i], "commit", OBJECT_MAX, NULL);
-
-		if (raw != NULL)
-			take(g, ids[i], raw, FALSE);
+		if (!take_line(g, line, error))
+			return FALSE;
 	}
-	return ids != NULL;
+	return TRUE;
 }
 
-GArray *gitops_approvals(const struct gitops_source *s, const struct policy_project *project, const struct policy *policy,
+static gboolean take_ref(struct gathering *g, const char *tag, const char *tag_object, GError **error)
+{
+	g_auto(GStrv) lines = approval_lines_of(tag, tag_object);
+
+	for (char **line = lines; *line != NULL; line++)
+		if (!take_line(g, *line, error))
+			return FALSE;
+	return take_withdrawals(g, error);
+}
+
+GArray *gitops_approvals(struct gitops *gitops, const struct gitops_source *s, const struct policy_project *project,
     const char *tag, const char *tag_object, const char *commit, const struct json *seen, int64_t now_ms, GError **error)
 {
 	g_autoptr(GArray) found = g_array_new(FALSE, TRUE, sizeof(struct approval_evidence));
 	g_autoptr(GHashTable) ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	struct gathering g = {
-		.policy = policy, .tag = tag, .tag_object = tag_object, .seen = seen, .now_ms = now_ms, .ids = ids, .found = found
+		.policy = gitops->policy, .path = s->approvals_path, .seen = seen, .now_ms = now_ms, .ids = ids, .found = found
 	};
 
 	g_array_set_clear_func(found, evidence_clear);
-	if (!take_history(&g, s->path, commit, error) || !take_ref(&g, s->approvals_path, project->approvals_ref, error))
+	g.index = approval_index_refresh(gitops, s->approvals_path, project->approvals_ref, error);
+	if (g.index == NULL || !take_history(&g, s->path, commit, error) || !take_ref(&g, tag, tag_object, error))
 		return NULL;
 	if (g.known <= KNOWN_MAX)
 		return g_steal_pointer(&found);

@@ -226,6 +226,17 @@ static gboolean decide_source(struct decide *d, GError **error)
 
 /* ---- approval ---- */
 
+/* engine's memory may be younger than the tag: a database that was lost, or brought back from a copy. The mirror remembers too. */
+static gboolean check_first(struct decide *d, GError **error)
+{
+	g_autofree char *ref = g_strconcat("refs/tags/", d->tag, NULL), *first = NULL;
+
+	if (!mirror_first(d->mirror.path, ref, &first, error))
+		return FALSE;
+	d->first_object = d->first_object && (first == NULL || g_str_equal(first, d->tag_object));
+	return TRUE;
+}
+
 static const char *const approval_words[] = {
 	[APPROVAL_PASSED] = "passed",
 	[APPROVAL_WAITING] = "waiting",
@@ -282,8 +293,8 @@ static gboolean decide_approval(struct decide *d, GError **error)
 	g_autoptr(GError) why = NULL;
 
 	d->approvals = gitops_approvals(
-	    &d->mirror, d->of, d->g->policy, d->tag, d->tag_object, d->source.tag->object, d->seen, d->now, error);
-	if (d->approvals == NULL)
+	    d->g, &d->mirror, d->of, d->tag, d->tag_object, d->source.tag->object, d->seen, d->now, error);
+	if (d->approvals == NULL || !check_first(d, error))
 		return FALSE;
 	fill_request(d, &request);
 	if (!approval_decide(&request, &d->source, &d->approval, error))

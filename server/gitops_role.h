@@ -15,6 +15,7 @@ struct gitops {
 	struct policy *policy;
 	GBytes *policy_json, *policy_history; /* evidence of that commit, made when first asked for */
 	GHashTable *ranges; /* gitops_range.c: what was found out of the newest releases */
+	GHashTable *approvals; /* of gitops_index.c; NULL before the first one is asked for */
 };
 
 /* gitops_policy.c: fetches if asked to, and follows the policy to its newest commit in force. */
@@ -28,13 +29,20 @@ struct gitops_source {
 	char *path, *approvals_path; /* mirrors; the same where approvals stand in the source */
 };
 void gitops_source_clear(struct gitops_source *s);
+/* Ends the process where the fetch does not end at its deadline: the supervisor starts another one, and engine asks it again. */
+gboolean gitops_fetch(struct gitops *g, const char *path, const char *url, const char *const *sources, GError **error);
 gboolean gitops_source_open(
     struct gitops *g, const struct policy_project *project, gboolean fetch, struct gitops_source *s, GError **error);
 
+/* gitops_index.c: what stands on a ref for approvals, or ever stood there, by the lines that approval_lines() finds. The index and the ids are the role's own. */
+struct approval_index;
+const struct approval_index *approval_index_refresh(struct gitops *g, const char *path, const char *ref, GError **error);
+const GPtrArray *approval_index_find(const struct approval_index *index, const char *line); /* of ids; NULL: none */
+
 /* gitops_approvals.c: what was ever seen that may be an approval, a denial or a withdrawal for this tag. `commit` is the tagged one. */
-GArray *gitops_approvals(const struct gitops_source *s, const struct policy_project *project,
-    const struct policy *policy, const char *tag, const char *tag_object, const char *commit, const struct json *seen,
-    int64_t now_ms, GError **error); /* of struct approval_evidence */
+GArray *gitops_approvals(struct gitops *g, const struct gitops_source *s, const struct policy_project *project,
+    const char *tag, const char *tag_object, const char *commit, const struct json *seen, int64_t now_ms,
+    GError **error); /* of struct approval_evidence */
 
 /* gitops_range.c: what the release would bring, its files by SHA-256, and commits = "signed". */
 struct gitops_range_question {

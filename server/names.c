@@ -153,28 +153,3 @@ GPtrArray *mirror_refs_below(const char *path, const char *prefix, GError **erro
 	git_reference_iterator_free(iterator);
 	return g_steal_pointer(&refs);
 }
-
-char **mirror_walk(const char *path, const char *const *tips, guint max, GError **error)
-{
-	autorepo repository = open_mirror(path, error);
-	g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
-	git_revwalk *walk = NULL;
-	char id[GIT_OID_HEXSZ + 1];
-	git_oid oid;
-	gboolean ok;
-
-	if (repository == NULL)
-		return NULL;
-	ok = git_revwalk_new(&walk, repository) == 0;
-	for (guint i = 0; ok && tips[i] != NULL; i++)
-		ok = git_oid_fromstr(&oid, tips[i]) == 0 && git_revwalk_push(walk, &oid) == 0;
-	if (!ok)
-		fail_git("its history cannot be walked", path, TAGSEAL_ERROR_UNAVAILABLE, error);
-	while (ok && ids->len < max && git_revwalk_next(&oid, walk) == 0)
-		g_ptr_array_add(ids, g_strdup(git_oid_tostr(id, sizeof(id), &oid)));
-	git_revwalk_free(walk);
-	if (!ok)
-		return NULL;
-	g_ptr_array_add(ids, NULL);
-	return (char **)g_ptr_array_free(g_steal_pointer(&ids), FALSE);
-}

@@ -22,5 +22,3 @@ void mirror_limits_fill(const struct config *config, const char *password, struc
 char *mirror_ref_id(const char *path, const char *ref, GError **error);
 /* Names of the references below `prefix` ("refs/tagseal/seen/"), with their ids: of struct mirror_ref. */
 GPtrArray *mirror_refs_below(const char *path, const char *prefix, GError **error);
-/* Ids of commits reachable from any of the tips, newest first, the first `max` of them. */
-char **mirror_walk(const char *path, const char *const *tips, guint max, GError **error);

@@ -28,6 +28,7 @@ int role_gitops(struct role_context *role)
 	g_clear_pointer(&g.policy_json, g_bytes_unref);
 	g_clear_pointer(&g.policy_history, g_bytes_unref);
 	g_clear_pointer(&g.ranges, g_hash_table_unref);
+	g_clear_pointer(&g.approvals, g_hash_table_unref);
 	g_free(g.commit);
 	g_free(g.tip);
 	mirror_password_free(g.password);

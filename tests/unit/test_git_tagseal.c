@@ -144,8 +144,9 @@ static void outcome(const char *name, enum approval_outcome wanted, const char *
 
 	for (guint i = 0; commits[i] != NULL && request.approval_count < G_N_ELEMENTS(evidence); i++) {
 		GBytes *commit = object("commit", commits[i]);
+		g_auto(GStrv) lines = approval_lines(commit);
 
-		if (approval_concerns(commit, name, id))
+		if (lines[0] != NULL)
 			evidence[request.approval_count++] =
 			    (struct approval_evidence){ commits[i], commit, time_now_ms(), FALSE };
 		else

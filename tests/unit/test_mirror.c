@@ -71,6 +71,14 @@ static gboolean has(const char *mirror, const char *format, const char *id)
 	return run->status == 0;
 }
 
+/* Does the mirror keep what that ref left behind? */
+static gboolean keeps(const char *mirror, const char *ref, const char *id)
+{
+	g_autofree char *folder = mirror_seen(ref);
+
+	return has(mirror, folder, id);
+}
+
 static void tags_and_branches_come_under_their_own_names(void **state)
 {
 	g_autofree char *path = source("names"), *mirror = support_path("names.git"), *tag = git_text(path, "v1");
@@ -97,7 +105,7 @@ static void a_moved_tag_shows_and_its_old_object_stays(void **state)
 	new = git_text(path, "v1");
 	after = fetch(mirror, path, &usual);
 	assert_string_equal(find(after, "refs/tags/v1"), new);
-	assert_true(has(mirror, "refs/tagseal/seen/", old));
+	assert_true(keeps(mirror, "refs/tags/v1", old));
 	git(mirror, "git reflog expire --all --expire=now && git gc -q --prune=now");
 	assert_true(has(mirror, "", old));
 }
@@ -112,7 +120,7 @@ static void a_deleted_tag_goes_and_its_object_stays(void **state)
 	after = fetch(mirror, path, &usual);
 	assert_null(find(after, "refs/tags/v1"));
 	assert_false(has(mirror, "refs/tags/", "v1"));
-	assert_true(has(mirror, "refs/tagseal/seen/", old));
+	assert_true(keeps(mirror, "refs/tags/v1", old));
 }
 
 static void a_branch_that_goes_on_leaves_no_extra_name_but_a_rewound_one_does(void **state)
@@ -125,10 +133,10 @@ static void a_branch_that_goes_on_leaves_no_extra_name_but_a_rewound_one_does(vo
 	git(path, "git commit -q --allow-empty -m two");
 	two = git_text(path, "main");
 	b = fetch(mirror, path, &usual);
-	assert_false(has(mirror, "refs/tagseal/seen/", one));
+	assert_false(keeps(mirror, "refs/heads/main", one));
 	git(path, "git reset -q --hard HEAD~1");
 	c = fetch(mirror, path, &usual);
-	assert_true(has(mirror, "refs/tagseal/seen/", two));
+	assert_true(keeps(mirror, "refs/heads/main", two));
 }
 
 static void a_tag_may_become_a_folder_of_tags(void **state)
