@@ -47,7 +47,7 @@ struct release {
 };
 /*
  * work: { "provenance": { "url" (from gitops), "first_seen", "section" (fetch) },
- *   "rule", "key", "purpose", "base", "timestamp", "scan", "approve_by", "judge_since", "confirmed", "voided": [numbers], "committed", "published",
+ *   "rule", "key", "purpose", "base", "timestamp", "scan", "approve_by", "first_object", "asked", "judge_since", "confirmed", "voided": [numbers], "committed", "published",
  *   "artifacts": [{ "name", "url", "type", "sign": […], "max_size", "sha256", "pinned_by",			from gitops
  *                   "blob", "size",									fetch
  *                   "inspected": true, "report": {…},							structure, scan
@@ -58,6 +58,7 @@ struct release {
 
 struct project { /* as gitops last told it */
 	char *name, *source;
+	char *approvals; /* where its approvals stand, if that is a repository of its own */
 	char **hooks;
 	struct json *rules; /* [{name, tags, not_tags}] */
 };
@@ -77,7 +78,7 @@ struct engine {
 	gboolean ledger_busy;
 	guint alone; /* so many entries are sent one by one: a batch was not taken, and one of them may be why */
 	struct event *poll_timer;
-	GHashTable *looks; /* project, "*" for all -> whether to look again after the look that is out */
+	GHashTable *looks; /* project, "*" for the policy -> struct look (engine_look.c) */
 	int64_t judge_since; /* when the present judge greeted: what an earlier one was told is gone with it */
 	char *policy; /* commit in force, as gitops last told it; NULL: not known yet */
 };
@@ -148,6 +149,9 @@ struct json *engine_bases(struct engine *engine, const struct release *release);
 void gate_decide(struct engine *engine, struct release *release, gboolean fetch, answer_fn answer);
 /* Part of `fetch` (fetch_provenance.c): asks for what is missing of the provenance that the rule wants; nothing if it wants none. */
 void gate_fetch_provenance(struct engine *engine, struct release *release);
+/* Asked once more before the keys are used: FALSE if it has ended, or begins again because other people say other things than the record has; then
+ * the question is counted as answered. */
+gboolean gate_confirmed(struct engine *engine, struct release *release, struct message *answer);
 /* Asks scan about a blob and sets member "report" of `into` (borrowed by the release's work). */
 void gate_scan_blob(
     struct engine *engine, struct release *release, struct json *into, const char *blob, const char *name);
@@ -172,10 +176,12 @@ void engine_event(struct engine *engine, const char *word, const char *record_sh
 void engine_append(struct engine *engine);
 
 /* --- looking at sources (engine_look.c) */
-void engine_look(struct engine *engine, const char *project); /* NULL: all */
+void engine_look(struct engine *engine, const char *project); /* NULL: the policy, and then each of its projects */
 void engine_load_projects(struct engine *engine);
 const struct project *engine_project_of(
     const struct engine *engine, const char *hint); /* name, source URL or a name of `hooks` */
+/* Names of the projects whose approvals stand in a repository of their own at that place. Caller frees. */
+char **engine_projects_approved_at(const struct engine *engine, const char *hint);
 gboolean engine_tag_matters(const struct project *project, const char *tag);
 
 /* --- what listen asks (engine_listen.c) */

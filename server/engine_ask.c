@@ -45,6 +45,38 @@ static guint out_at(const struct engine *engine, const struct peer *peer)
 	return count;
 }
 
+/* What a question to gitops is about. Its mirror is one process's at a time, and its source may hang: it takes one worker, and no second one. */
+static const char *project_of(const struct question *q)
+{
+	const char *project = json_string(q->message->body, "project");
+
+	return project != NULL ? project : json_as_string(json_at(json_get(q->message->body, "projects"), 0));
+}
+
+static gboolean may_be_put(const struct engine *engine, const struct question *q)
+{
+	const char *project = q->role == ROLE_GITOPS ? project_of(q) : NULL;
+
+	for (guint i = 0; project != NULL && i < engine->asked->len; i++) {
+		const struct question *out = g_ptr_array_index(engine->asked, i);
+		if (out->role == ROLE_GITOPS && g_strcmp0(project_of(out), project) == 0)
+			return FALSE;
+	}
+	return TRUE;
+}
+
+static struct question *pop_question(const struct engine *engine, GQueue *waiting)
+{
+	for (GList *one = waiting->head; one != NULL; one = one->next) {
+		struct question *q = one->data;
+		if (may_be_put(engine, q)) {
+			g_queue_delete_link(waiting, one);
+			return q;
+		}
+	}
+	return NULL;
+}
+
 /* Puts waiting questions of a role to its processes, the least busy first. */
 static void put_questions(struct engine *engine, enum role role)
 {
@@ -65,7 +97,9 @@ static void put_questions(struct engine *engine, enum role role)
 		}
 		if (best == NULL)
 			return;
-		q = g_queue_pop_head(waiting);
+		q = pop_question(engine, waiting);
+		if (q == NULL)
+			return;
 		q->peer = best;
 		g_ptr_array_add(engine->asked, q);
 		role_send(engine->role, best, q->message);
@@ -141,7 +175,7 @@ void engine_greeted(struct role_context *role, struct peer *from, struct message
 	/* scan and seal die on what they parse: the same input is not tried for ever. The others are just away. */
 	gboolean on_input = from->role == ROLE_SCAN || from->role == ROLE_SEAL;
 	g_autoptr(GError) error = g_error_new(TAGSEAL_ERROR, on_input ? TAGSEAL_ERROR_UNKNOWN : TAGSEAL_ERROR_UNAVAILABLE,
-	    "the process %s ended while it worked on this", role_name(from->role));
+	    "the process %s ended while it worked on this; it is asked again", role_name(from->role));
 	g_autoptr(GPtrArray) lost = g_ptr_array_new();
 
 	if (from->role == ROLE_JUDGE)

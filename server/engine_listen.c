@@ -27,6 +27,7 @@ static gboolean keep_hint(struct engine *engine, const char *project, GError **e
 struct hook { /* one delivery, checked */
 	const char *host, *delivery, *body_sha256, *project, *ref, *new_id;
 	const struct project *known;
+	char **approved; /* names of the projects whose approvals stand there */
 	struct release *started;
 };
 
@@ -60,17 +61,28 @@ static struct json *take_tag_hook(struct engine *engine, struct hook *hook, GErr
 	return hooked(202, hook->started->id, "a release was started");
 }
 
+static struct json *take_approvals_hook(struct engine *engine, const struct hook *hook, GError **error)
+{
+	for (char **name = hook->approved; *name != NULL; name++)
+		if (!keep_hint(engine, *name, error))
+			return NULL;
+	return hooked(202, NULL, "the approvals are looked at");
+}
+
 static struct json *take_hook(struct engine *engine, struct hook *hook, GError **error)
 {
 	if (store_count_open(engine->store) >= (guint)engine->role->config->listen_max_waiting)
 		return hooked(429, NULL, "too many releases are under way; send it again later");
 	hook->known = engine_project_of(engine, hook->project);
+	hook->approved = engine_projects_approved_at(engine, hook->project);
 	if (g_strcmp0(hook->project, engine->role->config->policy_url) == 0)
 		return keep_hint(engine, "*", error) ? hooked(202, NULL, "the policy is looked at") : NULL;
 	if (hook->known == NULL && engine->policy == NULL) /* the policy was not read yet: all is looked at once it is */
 		return keep_hint(engine, "*", error)
 			   ? hooked(202, NULL, "the policy is not read yet; the source is looked at then")
 			   : NULL;
+	if (hook->known == NULL && hook->approved[0] != NULL)
+		return take_approvals_hook(engine, hook, error);
 	if (hook->known == NULL)
 		return hooked(204, NULL, "no project of the policy has this source");
 	if (g_str_has_prefix(hook->ref, "refs/tags/"))
@@ -118,6 +130,16 @@ static gboolean read_hook(const struct message *message, struct hook *hook)
 	       is_ref_name(hook->ref) && hook->new_id != NULL && is_object_id(hook->new_id);
 }
 
+static void follow(struct engine *engine, const struct hook *hook)
+{
+	for (char **name = hook->approved; name != NULL && *name != NULL; name++)
+		engine_look(engine, *name);
+	if (hook->started != NULL)
+		gate_enter(engine, hook->started, GATE_SOURCE);
+	else if (hook->known != NULL || hook->approved == NULL || hook->approved[0] == NULL)
+		engine_look(engine, hook->known != NULL ? hook->known->name : NULL);
+}
+
 void engine_hook(struct role_context *role, struct peer *from, struct message *message)
 {
 	struct engine *engine = role->data;
@@ -144,12 +166,9 @@ void engine_hook(struct role_context *role, struct peer *from, struct message *m
 	json_unref(answer->body);
 	answer->body = body;
 	role_answer(role, from, answer);
-	if (replay || json_integer(body, "status", 0) != 202)
-		return;
-	if (hook.started != NULL)
-		gate_enter(engine, hook.started, GATE_SOURCE);
-	else
-		engine_look(engine, hook.known != NULL ? hook.known->name : NULL);
+	if (!replay && json_integer(body, "status", 0) == 202)
+		follow(engine, &hook);
+	g_strfreev(hook.approved);
 }
 
 /* --- questions of the API --- */

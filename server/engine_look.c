@@ -5,7 +5,18 @@
 #include "gitops/base/error.h"
 #include "server/engine.h"
 
-static const struct timeval retry = { 5, 0 };
+#define RETRY_MS 5000 /* after the first failure; twice as long after each further one */
+#define RETRIES 6
+#define POLICY_RETRIES 2 /* nothing goes on without it */
+
+/* Looking at one project, or at the policy: at most one look is out. */
+struct look {
+	struct engine *engine;
+	char *project; /* NULL: the policy */
+	gboolean out, again; /* again: something came while it was out */
+	guint failed; /* so many in a row */
+	struct event *retry;
+};
 
 static void project_free(gpointer data)
 {
@@ -13,6 +24,7 @@ static void project_free(gpointer data)
 
 	g_free(project->name);
 	g_free(project->source);
+	g_free(project->approvals);
 	g_strfreev(project->hooks);
 	json_unref(project->rules);
 	g_free(project);
@@ -51,6 +63,22 @@ const struct project *engine_project_of(const struct engine *engine, const char 
 	return NULL;
 }
 
+char **engine_projects_approved_at(const struct engine *engine, const char *hint)
+{
+	g_autoptr(GStrvBuilder) names = g_strv_builder_new();
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, engine->projects);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		const struct project *project = value;
+
+		if (project->approvals != NULL && same_place(project->approvals, hint))
+			g_strv_builder_add(names, project->name);
+	}
+	return g_strv_builder_end(names);
+}
+
 static gboolean matches(const struct json *patterns, const char *tag)
 {
 	for (guint i = 0; i < json_length(patterns); i++)
@@ -81,6 +109,7 @@ static void take_project(struct engine *engine, const struct json *row)
 			g_strv_builder_add(builder, json_as_string(json_at(hooks, i)));
 	project->name = g_strdup(json_string(row, "name"));
 	project->source = g_strdup(json_string(row, "source"));
+	project->approvals = g_strdup(json_string(row, "approvals"));
 	project->hooks = g_strv_builder_end(builder);
 	project->rules = json_copy(json_get(row, "rules"));
 	g_strv_builder_unref(builder);
@@ -111,6 +140,7 @@ static void keep_projects(struct engine *engine)
 			json_append_string(hooks, *hook);
 		json_set_string(row, "name", project->name);
 		json_set_string(row, "source", project->source);
+		json_set_string(row, "approvals", project->approvals);
 		json_set(row, "hooks", hooks);
 		json_set(row, "rules", json_copy(project->rules));
 		json_append(list, row);
@@ -119,6 +149,8 @@ static void keep_projects(struct engine *engine)
 	    (!store_put_note(engine->store, "projects", list, NULL) || !store_commit(engine->store, NULL)))
 		store_rollback(engine->store);
 }
+
+static void look_at(struct engine *engine, const char *project, gboolean fetch_policy);
 
 static gboolean is_tag_name(const char *tag)
 {
@@ -172,93 +204,154 @@ static void forget_hint(struct engine *engine, const char *project)
 		store_rollback(engine->store);
 }
 
-static void take_look(struct engine *engine, const struct json *look)
+/* It becomes a folder's name. The policy has the same rule; gitops, which parses strangers' bytes, is not believed. */
+static gboolean is_project(const struct json *row)
 {
-	const struct json *projects = json_get(look, "projects");
+	const char *name = json_string(row, "name");
 
+	return name != NULL && json_string(row, "source") != NULL &&
+	       g_regex_match_simple(
+		   "^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$", name, G_REGEX_DOLLAR_ENDONLY, 0);
+}
+
+/* The policy's projects are looked at one by one: a source that hangs takes no other with it. */
+static void take_policy(struct engine *engine, const struct json *projects)
+{
+	g_hash_table_remove_all(engine->projects);
 	for (guint i = 0; i < json_length(projects); i++) {
-		const struct json *row = json_at(projects, i), *tags = json_get(row, "tags");
-		const char *name = json_string(row, "name"), *error = json_string(row, "error");
+		const struct json *row = json_at(projects, i);
 
-		/* It becomes a folder's name. The policy has the same rule; gitops, which parses strangers' bytes, is not believed. */
-		if (name == NULL || json_string(row, "source") == NULL ||
-		    !g_regex_match_simple("^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$", name,
-			G_REGEX_DOLLAR_ENDONLY, 0)) {
+		if (!is_project(row)) {
 			log_event(
 			    "warning", "event=look a project without a plain name, or without a source, is not taken");
 			continue;
 		}
 		take_project(engine, row);
-		if (error != NULL) {
-			g_autofree char *shown = text_escape(error, -1, 400);
-			log_event("warning", "project=%s %s", name, shown);
-			continue;
-		}
-		for (guint n = 0; n < json_length(tags); n++)
-			take_tag(engine, name, json_at(tags, n));
-		wake_waiting(engine, name);
-		forget_hint(engine, name);
+		look_at(engine, json_string(row, "name"), FALSE);
 	}
 	keep_projects(engine);
+	forget_hint(engine, "*");
+}
+
+/* FALSE: what its source shows could not be found out. */
+static gboolean take_source(struct engine *engine, const char *project, const struct json *row)
+{
+	const struct json *tags = json_get(row, "tags");
+	const char *error = json_string(row, "error");
+
+	if (!is_project(row) || !g_str_equal(json_string(row, "name"), project))
+		return TRUE; /* the policy does not have it any more */
+	if (error != NULL) {
+		g_autofree char *shown = text_escape(error, -1, 400);
+		log_event("warning", "project=%s %s", project, shown);
+		return FALSE;
+	}
+	take_project(engine, row);
+	for (guint n = 0; n < json_length(tags); n++)
+		take_tag(engine, project, json_at(tags, n));
+	wake_waiting(engine, project);
+	forget_hint(engine, project);
+	return TRUE;
+}
+
+static void take_commit(struct engine *engine, const char *policy)
+{
+	if (policy == NULL || g_strcmp0(policy, engine->policy) == 0)
+		return;
+	if (engine->policy != NULL) {
+		autoptr(json) extra = json_object_new();
+		json_set_string(extra, "policy", policy);
+		engine_event(engine, "policy", NULL, extra);
+	}
+	g_free(engine->policy);
+	engine->policy = g_strdup(policy);
 }
 
 static void look_again(evutil_socket_t fd, short what, void *data)
 {
+	struct look *look = data;
+
 	(void)fd;
 	(void)what;
-	engine_look(data, NULL);
+	engine_look(look->engine, look->project);
+}
+
+/* Soon, and later each time; the poll comes in any case. */
+static void look_later(struct look *look)
+{
+	int64_t ms = (int64_t)RETRY_MS << MIN(look->failed, look->project != NULL ? RETRIES : POLICY_RETRIES);
+	struct timeval in = { ms / 1000, ms % 1000 * 1000 };
+
+	look->failed++;
+	if (look->retry == NULL)
+		look->retry = event_new(look->engine->base, -1, 0, look_again, look);
+	event_add(look->retry, &in);
 }
 
 static void looked(struct engine *engine, struct release *none, struct message *answer, const GError *error, gpointer data)
 {
-	g_autofree char *project = data;
+	struct look *look = data;
 	g_autoptr(GError) broken = NULL;
 	g_autoptr(GBytes) bytes = error == NULL ? message_bytes(answer, "look.json", 64 << 20, &broken) : NULL;
-	autoptr(json) look = bytes != NULL ? json_parse_bytes(bytes, &broken) : NULL;
-
-	gboolean again = GPOINTER_TO_INT(g_hash_table_lookup(engine->looks, project != NULL ? project : "*"));
+	autoptr(json) found = bytes != NULL ? json_parse_bytes(bytes, &broken) : NULL;
+	gboolean good = found != NULL;
 
 	(void)none;
-	g_hash_table_remove(engine->looks, project != NULL ? project : "*");
-	if (look == NULL) {
-		log_event("warning", "event=look project=%s %s", project != NULL ? project : "*",
+	look->out = FALSE;
+	if (!good) {
+		log_event("warning", "event=look project=%s %s", look->project != NULL ? look->project : "*",
 		    error != NULL ? error->message : broken->message);
-		event_base_once(engine->base, -1, EV_TIMEOUT, look_again, engine, &retry);
 	} else {
-		const char *policy = json_string(answer->body, "policy");
-		if (project == NULL)
-			forget_hint(engine, "*");
-		if (policy != NULL && g_strcmp0(policy, engine->policy) != 0) {
-			struct json *extra = json_object_new();
-			json_set_string(extra, "policy", policy);
-			if (engine->policy != NULL)
-				engine_event(engine, "policy", NULL, json_ref(extra));
-			json_unref(extra);
-			g_free(engine->policy);
-			engine->policy = g_strdup(policy);
-		}
-		take_look(engine, look);
+		take_commit(engine, json_string(answer->body, "policy"));
+		if (look->project == NULL)
+			take_policy(engine, json_get(found, "projects"));
+		else
+			good = take_source(engine, look->project, json_at(json_get(found, "projects"), 0));
 	}
-	if (again)
-		engine_look(engine, project);
+	if (good)
+		look->failed = 0;
+	else
+		look_later(look);
+	if (look->again)
+		engine_look(engine, look->project);
 }
 
-void engine_look(struct engine *engine, const char *project)
+static struct look *look_of(struct engine *engine, const char *project)
 {
-	const char *key = project != NULL ? project : "*";
-	struct message *m;
-	struct json *projects;
+	struct look *look = g_hash_table_lookup(engine->looks, project != NULL ? project : "*");
 
-	/* However often one pushes: one look is out, and one more after it. */
-	if (g_hash_table_contains(engine->looks, key)) {
-		g_hash_table_insert(engine->looks, g_strdup(key), GINT_TO_POINTER(TRUE));
+	if (look == NULL) {
+		look = g_new0(struct look, 1);
+		look->engine = engine;
+		look->project = g_strdup(project);
+		g_hash_table_insert(engine->looks, project != NULL ? look->project : (char *)"*", look);
+	}
+	return look;
+}
+
+/* However often one pushes: one look is out, and one more after it. */
+static void look_at(struct engine *engine, const char *project, gboolean fetch_policy)
+{
+	struct look *look = look_of(engine, project);
+	struct json *projects;
+	struct message *m;
+
+	if (look->out) {
+		look->again = TRUE;
 		return;
 	}
-	g_hash_table_insert(engine->looks, g_strdup(key), GINT_TO_POINTER(FALSE));
+	look->out = TRUE;
+	look->again = FALSE;
 	m = message_new(MSG_LOOK, 0);
 	projects = json_array_new();
 	if (project != NULL)
 		json_append_string(projects, project);
 	json_set(m->body, "projects", projects);
-	engine_ask(engine, ROLE_GITOPS, m, MSG_LOOKED, NULL, looked, g_strdup(project));
+	json_set_boolean(m->body, "fetch_policy", fetch_policy);
+	engine_ask(engine, ROLE_GITOPS, m, MSG_LOOKED, NULL, looked, look);
+}
+
+void engine_look(struct engine *engine, const char *project)
+{
+	look_at(engine, project, TRUE);
 }

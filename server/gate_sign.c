@@ -199,20 +199,9 @@ static void advance(struct engine *engine, struct release *release, struct json 
 static void confirmed(
     struct engine *engine, struct release *release, struct message *answer, const GError *error, gpointer data)
 {
-	const char *word = answer != NULL ? json_string(answer->body, "approval") : NULL;
-	const char *reason = answer != NULL ? json_string(answer->body, "approval_reason") : NULL;
-
 	(void)data;
-	if (error == NULL && g_strcmp0(json_string(answer->body, "source"), "passed") != 0) {
-		word = json_string(answer->body, "source");
-		reason = json_string(answer->body, "source_reason");
-	}
-	if (error == NULL && g_strcmp0(word, "passed") != 0) {
-		release->pending--;
-		gate_end(engine, release, g_strcmp0(word, "denied") == 0 ? "denied" : "rejected",
-		    reason != NULL ? reason : "the approvals do not hold any more");
+	if (error == NULL && !gate_confirmed(engine, release, answer))
 		return;
-	}
 	if (error == NULL)
 		json_set_integer(release->work, "confirmed", time_now_ms());
 	gate_part(engine, release, error);
@@ -246,7 +235,7 @@ void gate_sign_run(struct engine *engine, struct release *release)
 	}
 	gate_expect(release);
 	if (time_now_ms() - json_integer(release->work, "confirmed", 0) > FRESH_MS)
-		gate_decide(engine, release, FALSE, confirmed);
+		gate_decide(engine, release, TRUE, confirmed);
 	else
 		gate_each_sign(engine, release, advance);
 	gate_settle(engine, release);

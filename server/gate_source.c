@@ -28,13 +28,15 @@ void gate_decide(struct engine *engine, struct release *release, gboolean fetch,
 {
 	struct message *m = message_new(MSG_DECIDE, 0);
 	autoptr(json) seen = store_seen(engine->store, release->project, NULL);
+	int64_t now = time_now_ms();
 	g_autoptr(GBytes) bytes = NULL;
 
 	json_set_string(m->body, "project", release->project);
 	json_set_string(m->body, "tag", release->tag);
 	json_set_string(m->body, "tag_object", release->tag_object);
 	json_set_integer(m->body, "tag_first_seen", release->created_ms);
-	json_set_integer(m->body, "now", time_now_ms());
+	json_set_integer(m->body, "now", now);
+	json_set_integer(release->work, "asked", now);
 	json_set_boolean(m->body, "fetch", fetch);
 	json_set_boolean(release->work, "first_object", first_object(engine, release));
 	json_set_boolean(m->body, "first_object", json_boolean(release->work, "first_object", FALSE));
@@ -45,24 +47,22 @@ void gate_decide(struct engine *engine, struct release *release, gboolean fetch,
 	engine_ask(engine, ROLE_GITOPS, m, MSG_DECIDED, release, answer, NULL);
 }
 
-/* First-seen times are ours to keep: what is new is written down before anything is decided by it. */
-static void keep_seen(struct engine *engine, const struct release *release, const struct json *ids)
+/* First-seen times are ours to keep: what is new is written down before anything is decided by it, with the time that the answer has for it. */
+static gboolean keep_seen(struct engine *engine, const struct release *release, const struct json *ids, GError **error)
 {
-	g_autoptr(GError) error = NULL;
-	int64_t now = time_now_ms();
-	gboolean kept = json_length(ids) == 0 || store_begin(engine->store, FALSE, &error);
+	int64_t now = json_integer(release->work, "asked", time_now_ms());
+	gboolean kept = json_length(ids) == 0 || store_begin(engine->store, FALSE, error);
 
 	for (guint i = 0; kept && i < json_length(ids); i++) {
 		const char *id = json_as_string(json_at(ids, i));
 		if (id != NULL && is_object_id(id))
-			kept = store_put_seen(engine->store, release->project, id, now, &error);
+			kept = store_put_seen(engine->store, release->project, id, now, error);
 	}
 	if (kept && json_length(ids) > 0)
-		kept = store_commit(engine->store, &error);
-	if (!kept) {
+		kept = store_commit(engine->store, error);
+	if (!kept)
 		store_rollback(engine->store);
-		log_event("err", "release=%s %s", release->id, error->message);
-	}
+	return kept;
 }
 
 /* The answer does not know the tag any more (deleted, moved), but it was read before: what it said then stays, as its evidence does. */
@@ -82,14 +82,19 @@ static void take_provenance(struct release *release, const char *url)
 		json_unref(provenance);
 }
 
-static void take_sections(struct release *release, const struct json *sections, const struct json *body)
+static void take_record(struct release *release, const struct json *sections)
 {
 	static const char *const to_record[] = { "policy", "source", "approvals" };
-	static const char *const to_work[] = { "key", "purpose", "rule", "moved_tags", "approve_by", "base" };
 
 	for (guint i = 0; i < (knows_less(release, sections) ? 1 : G_N_ELEMENTS(to_record)); i++)
 		if (json_get(sections, to_record[i]) != NULL)
 			json_set(release->record, to_record[i], json_copy(json_get(sections, to_record[i])));
+}
+
+static void take_work(struct release *release, const struct json *sections, const struct json *body)
+{
+	static const char *const to_work[] = { "key", "purpose", "rule", "moved_tags", "approve_by", "base" };
+
 	for (guint i = 0; i < G_N_ELEMENTS(to_work); i++)
 		if (json_get(body, to_work[i]) != NULL)
 			json_set(release->work, to_work[i], json_copy(json_get(body, to_work[i])));
@@ -169,7 +174,8 @@ static gboolean is_evidence(const char *name)
 	    name, G_REGEX_DOLLAR_ENDONLY, 0);
 }
 
-static gboolean take_answer(struct release *release, struct message *answer, GError **error)
+/* Not `anew`: what was made of the artifacts stays, and only what the people said is taken. */
+static gboolean take_answer(struct release *release, struct message *answer, gboolean anew, GError **error)
 {
 	for (guint i = 0; i < answer->files->len; i++) {
 		const struct message_file *file = &g_array_index(answer->files, struct message_file, i);
@@ -183,7 +189,9 @@ static gboolean take_answer(struct release *release, struct message *answer, GEr
 			autoptr(json) sections = json_parse_bytes(bytes, error);
 			if (sections == NULL || !check_artifacts(json_get(sections, "artifacts"), error))
 				return FALSE;
-			take_sections(release, sections, answer->body);
+			take_record(release, sections);
+			if (anew)
+				take_work(release, sections, answer->body);
 		} else if (ours || is_evidence(name)) {
 			release_set_file(release, name, bytes);
 		}
@@ -222,11 +230,11 @@ static void decided(
 
 	(void)data;
 	release->pending--;
-	if (error != NULL || !take_answer(release, answer, &failure)) {
+	if (error != NULL || !take_answer(release, answer, TRUE, &failure) ||
+	    !keep_seen(engine, release, json_get(answer->body, "new_seen"), &failure)) {
 		gate_error(engine, release, error != NULL ? error : failure);
 		return;
 	}
-	keep_seen(engine, release, json_get(answer->body, "new_seen"));
 	if (is(answer->body, "source", "ignored")) { /* no rule of the project matches this tag: none of our business */
 		g_autoptr(GError) gone = NULL;
 		if (store_begin(engine->store, FALSE, &gone) && store_remove(engine->store, release->id, &gone) &&
@@ -260,6 +268,68 @@ static void decided(
 	json_unref(release->decided->body);
 	release->decided->body = json_ref(answer->body);
 	gate_pass(engine, release);
+}
+
+/* ---- asked once more, before a key is used ---- */
+
+static gboolean is_used(const struct release *release)
+{
+	const struct json *artifacts = json_get(release->work, "artifacts");
+
+	for (guint i = 0; i < json_length(artifacts); i++) {
+		const struct json *signs = json_get(json_at(artifacts, i), "signs");
+		for (guint n = 0; n < json_length(signs); n++)
+			if (json_get(json_at(signs, n), "use") != NULL)
+				return TRUE;
+	}
+	return FALSE;
+}
+
+/* The same people say the same: then the record need not be written anew. */
+static gboolean same_words(const struct release *release, const struct message *answer)
+{
+	g_autoptr(GBytes) bytes = message_bytes(answer, "sections.json", 16 << 20, NULL);
+	autoptr(json) sections = bytes != NULL ? json_parse_bytes(bytes, NULL) : NULL;
+	const struct json *before = json_get(release->record, "approvals"), *now = json_get(sections, "approvals");
+
+	return json_length(before) == json_length(now) && (json_length(now) == 0 || json_equal(before, now));
+}
+
+/* The first word that is not "passed", and its reason. */
+static const char *last_word(const struct json *body, const char **reason)
+{
+	const char *gate = is(body, "source", "passed") ? "approval" : "source";
+	const char *word = json_string(body, gate);
+
+	*reason = reason_of(body, gate[0] == 's' ? "source_reason" : "approval_reason");
+	return word != NULL ? word : "rejected";
+}
+
+gboolean gate_confirmed(struct engine *engine, struct release *release, struct message *answer)
+{
+	const char *reason, *word = last_word(answer->body, &reason);
+	gboolean used = is_used(release), passed = g_str_equal(word, "passed");
+	g_autoptr(GError) failure = NULL;
+
+	if (!keep_seen(engine, release, json_get(answer->body, "new_seen"), &failure)) {
+		release->pending--;
+		gate_error(engine, release, failure);
+		return FALSE;
+	}
+	if (passed && (used || same_words(release, answer)))
+		return TRUE;
+	release->pending--;
+	if (passed || (g_str_equal(word, "waiting") && !used)) {
+		json_set(release->record, "gates", NULL);
+		release->looked = TRUE; /* it was fetched for this answer */
+		gate_enter(engine, release, GATE_SOURCE);
+	} else if (!take_answer(release, answer, FALSE, &failure)) {
+		gate_error(engine, release, failure);
+	} else {
+		gboolean ends = g_str_equal(word, "denied") || g_str_equal(word, "expired");
+		gate_end(engine, release, ends ? word : "rejected", reason);
+	}
+	return FALSE;
 }
 
 void gate_source_run(struct engine *engine, struct release *release)

@@ -1,4 +1,4 @@
-/* MSG_LOOK: what the policy's sources show now. One project that cannot be fetched is told, and keeps no other from being looked at. */
+/* MSG_LOOK: which projects the policy has, or what the sources of some show now. */
 #include "server/gitops_role.h"
 
 #include <string.h>
@@ -58,32 +58,56 @@ static struct json *list_rules(const struct policy_project *project)
 	return rules;
 }
 
+static struct json *describe(const struct policy_project *project)
+{
+	struct json *row = json_object_new();
+
+	json_set_string(row, "name", project->name);
+	json_set_string(row, "source", project->source);
+	json_set_string(row, "approvals", project->approvals_url);
+	json_set(row, "hooks", strings(project->hooks));
+	json_set(row, "rules", list_rules(project));
+	return row;
+}
+
 static struct json *look_at(struct gitops *g, const struct policy_project *project)
 {
 	g_autoptr(GError) error = NULL;
 	struct gitops_source source = { NULL };
-	struct json *row = json_object_new(), *tags = json_array_new();
+	struct json *row = describe(project), *tags = json_array_new();
 
 	if (gitops_source_open(g, project, TRUE, &source, &error))
 		list_tags(project, source.path, tags, &error);
 	gitops_source_clear(&source);
 	if (error != NULL)
 		log_event("warning", "project=\"%s\" %s", project->name, error->message);
-	json_set_string(row, "name", project->name);
-	json_set_string(row, "source", project->source);
 	json_set_string(row, "error", error != NULL ? error->message : NULL);
-	json_set(row, "hooks", strings(project->hooks));
-	json_set(row, "rules", list_rules(project));
 	json_set(row, "tags", tags);
 	return row;
 }
 
-static gboolean wanted(const struct json *names, const char *project)
+static gboolean named(const struct json *names, const char *project)
 {
 	for (guint i = 0; i < json_length(names); i++)
 		if (g_strcmp0(json_as_string(json_at(names, i)), project) == 0)
 			return TRUE;
-	return json_length(names) == 0;
+	return FALSE;
+}
+
+static struct json *look(struct gitops *g, const struct json *names)
+{
+	struct json *found = json_object_new(), *projects = json_array_new();
+
+	for (guint i = 0; i < policy_project_count(g->policy); i++) {
+		const struct policy_project *project = policy_project_at(g->policy, i);
+
+		if (json_length(names) == 0)
+			json_append(projects, describe(project));
+		else if (named(names, project->name))
+			json_append(projects, look_at(g, project));
+	}
+	json_set(found, "projects", projects);
+	return found;
 }
 
 void gitops_look(struct role_context *role, struct peer *from, struct message *m)
@@ -92,20 +116,15 @@ void gitops_look(struct role_context *role, struct peer *from, struct message *m
 	g_autoptr(GError) error = NULL;
 	g_autoptr(GBytes) bytes = NULL;
 	autoptr(message) answer = NULL;
-	autoptr(json) look = json_object_new();
+	autoptr(json) found = NULL;
 	struct json *names = json_require(m->body, "projects", JSON_ARRAY, "look", &error);
-	struct json *projects = json_array_new();
-	gboolean ok = names != NULL && gitops_policy(g, TRUE, &error);
+	gboolean ok = names != NULL && gitops_policy(g, json_boolean(m->body, "fetch_policy", TRUE), &error);
 
-	for (guint i = 0; ok && i < policy_project_count(g->policy); i++) {
-		const struct policy_project *project = policy_project_at(g->policy, i);
-		if (wanted(names, project->name))
-			json_append(projects, look_at(g, project));
-	}
-	json_set(look, "projects", projects);
+	if (ok)
+		found = look(g, names);
 	answer = message_answer(m, MSG_LOOKED, error);
 	if (ok) {
-		bytes = json_canonical(look);
+		bytes = json_canonical(found);
 		json_set_string(answer->body, "policy", g->commit);
 		if (!message_add_bytes(answer, "look.json", bytes, &error))
 			log_event("err", "%s", error->message);

@@ -45,9 +45,8 @@ gboolean gitops_policy(struct gitops *g, gboolean fetch, GError **error)
 			*branch = g_strconcat("refs/heads/", config->policy_branch, NULL);
 	const char *const sources[] = { branch, NULL };
 	autofd int lock = mirror_lock(path, error);
-	g_autoptr(GPtrArray) refs = NULL;
 
-	return lock >= 0 && (!fetch || mirror_fetch(path, config->policy_url, sources, &g->limits, &refs, error)) &&
+	return lock >= 0 && (!fetch || gitops_fetch(g, path, config->policy_url, sources, error)) &&
 	       follow(g, path, branch, error);
 }
 

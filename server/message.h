@@ -45,9 +45,9 @@ enum message_kind {
 	MSG_ASK,
 	MSG_TOLD,
 
-	/* engine -> gitops -> engine. {projects: [names], empty: all}: fetch the policy, then those sources.
-	 * {outcome, reason, policy} + file "look.json": {projects: [{name, source, hooks: […], error, rules: [{name, tags, not_tags}],
-	 * tags: [{name, id, rule}]}]} (tags that a rule matches) */
+	/* engine -> gitops -> engine. {projects: [names], fetch_policy: boolean}: those sources are fetched; with no name, the projects are told and none is
+	 * {outcome, reason, policy} + file "look.json": {projects: [{name, source, approvals: URL of a repository of its own, hooks: […],
+	 * rules: [{name, tags, not_tags}], and of those fetched error, tags: [{name, id, rule}]}]} (tags that a rule matches) */
 	MSG_LOOK,
 	MSG_LOOKED,
 	/* {project, tag, tag_object, tag_first_seen, now, fetch: boolean, first_object, bases: [{record, tag, commit, purpose}] (signed releases of the project,

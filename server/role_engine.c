@@ -87,7 +87,7 @@ int role_engine(struct role_context *role)
 	role->data = &engine;
 	engine.base = event_base_new();
 	engine.releases = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)release_free);
-	engine.looks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	engine.looks = g_hash_table_new(g_str_hash, g_str_equal);
 	engine.asked = g_ptr_array_new();
 	engine.records = g_queue_new();
 	for (guint r = 0; r < ROLE_COUNT; r++)

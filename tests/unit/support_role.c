@@ -39,6 +39,20 @@ static void G_GNUC_NORETURN become(int (*run)(struct role_context *), struct rol
 	exit(status);
 }
 
+static struct message *next_from(const struct peer *peer)
+{
+	g_autoptr(GError) error = NULL;
+	struct pollfd polled = { .fd = peer->fd, .events = POLLIN };
+	struct message *m;
+
+	if (poll(&polled, 1, PATIENCE_MS) != 1)
+		fail_msg("no message to %s", role_name(peer->role));
+	m = message_receive(polled.fd, &error);
+	if (m == NULL)
+		fail_msg("to %s: %s", role_name(peer->role), error->message);
+	return m;
+}
+
 struct test_role *test_role_start(int (*run)(struct role_context *), enum role self, guint index,
     const struct config *config, const struct peer *peers)
 {
@@ -63,7 +77,7 @@ struct test_role *test_role_start(int (*run)(struct role_context *), enum role s
 		autoptr(message) hello = NULL;
 
 		close(theirs[i].fd);
-		hello = test_role_next(role, role->peers[i].role);
+		hello = next_from(&role->peers[i]);
 		assert_int_equal(hello->kind, MSG_HELLO);
 	}
 	return role;
@@ -106,16 +120,9 @@ void test_role_tell(struct test_role *role, enum role as, struct message *messag
 
 struct message *test_role_next(struct test_role *role, enum role peer)
 {
-	g_autoptr(GError) error = NULL;
-	struct pollfd polled = { .fd = test_role_fd(role, peer), .events = POLLIN };
-	struct message *m;
+	const struct peer ours = { .role = peer, .fd = test_role_fd(role, peer) };
 
-	if (poll(&polled, 1, PATIENCE_MS) != 1)
-		fail_msg("no message to %s", role_name(peer));
-	m = message_receive(polled.fd, &error);
-	if (m == NULL)
-		fail_msg("to %s: %s", role_name(peer), error->message);
-	return m;
+	return next_from(&ours);
 }
 
 struct message *test_role_ask(struct test_role *role, enum role as, struct message *request, enum message_kind answer)

@@ -112,11 +112,14 @@ static void looked(struct scene *s, const struct message *request, const char *p
 	"{\"name\":\"release\",\"not_tags\":[],\"tags\":[\"v*\"]}],\"tags\":["
 #define TAGGED "{\"id\":\"" TAG_OBJECT "\",\"name\":\"v1\",\"rule\":\"release\"}]}"
 
-/* The first look of an engine that has just started shows one tag. */
+/* The first look of an engine that has just started shows the projects, the next one a tag. */
 static void show_tag(struct scene *s)
 {
-	autoptr(message) look = next(s, ROLE_GITOPS, MSG_LOOK);
+	autoptr(message) all = next(s, ROLE_GITOPS, MSG_LOOK);
+	autoptr(message) look = NULL;
 
+	looked(s, all, POLICY, "{\"projects\":[" WIDGET "]}]}");
+	look = next(s, ROLE_GITOPS, MSG_LOOK);
 	looked(s, look, POLICY, "{\"projects\":[" WIDGET TAGGED "]}");
 }
 
@@ -190,10 +193,9 @@ static void fill_output(const struct message *request)
 	assert_int_equal(write(message_find(request, "output")->fd, "hello\n", 6), 6);
 }
 
-/* From the tag to the question that judge gets. */
-static struct message *until_judge(struct scene *s)
+/* From the tag's approval to the last question that its people are asked. */
+static void until_confirmed(struct scene *s)
 {
-	show_tag(s);
 	decide(s, 1, "passed");
 	{
 		autoptr(message) fetch = next(s, ROLE_COURIER, MSG_FETCH);
@@ -204,6 +206,13 @@ static struct message *until_judge(struct scene *s)
 		autoptr(message) inspect = next(s, ROLE_SEAL, MSG_INSPECT);
 		answer(s, ROLE_SEAL, inspect, MSG_INSPECTED, WELL);
 	}
+}
+
+/* From the tag to the question that judge gets. */
+static struct message *until_judge(struct scene *s)
+{
+	show_tag(s);
+	until_confirmed(s);
 	decide(s, 1, "passed");
 	{
 		autoptr(message) digest = next(s, ROLE_SEAL, MSG_DIGEST);
@@ -538,14 +547,20 @@ static void a_release_waits_for_provenance_that_is_not_there_yet(void **state)
 static void names_that_lead_out_of_a_folder_are_not_taken(void **state)
 {
 	autoptr(scene) s = scene_new();
-	autoptr(message) look = next(s, ROLE_GITOPS, MSG_LOOK);
+	autoptr(message) all = next(s, ROLE_GITOPS, MSG_LOOK);
+	autoptr(message) look = NULL;
 	autoptr(message) decision = NULL;
 
-	looked(s, look, POLICY,
+	looked(s, all, POLICY,
 	    "{\"projects\":["
-	    "{\"hooks\":[],\"name\":\"../../etc\",\"rules\":[],\"source\":\"https://x.example/\",\"tags\":[" TAGGED ","
-	    "{\"hooks\":[],\"name\":\"acme/../x\",\"rules\":[],\"source\":\"https://x.example/\",\"tags\":[" TAGGED
-	    "," WIDGET "{\"id\":\"" TAG_OBJECT "\",\"name\":\"../v1\",\"rule\":\"release\"}," TAGGED "]}");
+	    "{\"hooks\":[],\"name\":\"../../etc\",\"rules\":[],\"source\":\"https://x.example/\"},"
+	    "{\"hooks\":[],\"name\":\"acme/../x\",\"rules\":[],\"source\":\"https://x.example/\"}," WIDGET "]}]}");
+	look = next(s, ROLE_GITOPS, MSG_LOOK);
+	assert_int_equal(json_length(json_get(look->body, "projects")), 1);
+	assert_string_equal(json_as_string(json_at(json_get(look->body, "projects"), 0)), "acme/widget");
+	looked(s, look, POLICY,
+	    "{\"projects\":[" WIDGET "{\"id\":\"" TAG_OBJECT "\",\"name\":\"../v1\",\"rule\":\"release\"}," TAGGED
+	    "]}");
 	decision = next(s, ROLE_GITOPS, MSG_DECIDE);
 	assert_string_equal(json_string(decision->body, "project"), "acme/widget");
 	assert_string_equal(json_string(decision->body, "tag"), "v1");
@@ -565,6 +580,165 @@ static void a_release_that_no_record_can_hold_is_rejected_before_a_key_is_used(v
 	assert_string_equal(json_as_string(json_path(record, "end.outcome")), "rejected");
 	assert_contains(json_as_string(json_path(record, "end.reason")), "is more than one record takes");
 	assert_false(is_asked(s, ROLE_COURIER, 0));
+}
+
+/* ---- the last word before the key ---- */
+
+#define DENIAL "\"approvals\":[{\"commit\":\"" TAG_OBJECT "\",\"counts\":true,\"word\":\"deny\"}],"
+
+static void a_denial_that_comes_before_the_key_is_used_is_in_the_record(void **state)
+{
+	autoptr(scene) s = scene_new();
+	autoptr(message) append = NULL;
+	autoptr(json) record = NULL;
+
+	commit_start(s);
+	show_tag(s);
+	until_confirmed(s);
+	decide_with(s, 1, "denied", DENIAL);
+	append = next(s, ROLE_LEDGER, MSG_APPEND);
+	record = document_of(append);
+	assert_string_equal(json_as_string(json_path(record, "end.outcome")), "denied");
+	assert_string_equal(json_as_string(json_path(record, "end.gate")), "sign");
+	assert_string_equal(json_as_string(json_path(record, "approvals.0.word")), "deny");
+	assert_false(is_asked(s, ROLE_SEAL, 0));
+}
+
+/* The host need not have told of it: the source is asked itself. */
+static void the_source_is_fetched_once_more_before_the_key_is_used(void **state)
+{
+	autoptr(scene) s = scene_new();
+	autoptr(message) question = NULL;
+
+	show_tag(s);
+	until_confirmed(s);
+	question = next(s, ROLE_GITOPS, MSG_DECIDE);
+	assert_true(json_boolean(question->body, "fetch", FALSE));
+}
+
+static void an_approval_taken_back_before_the_key_is_used_has_the_release_wait_again(void **state)
+{
+	autoptr(scene) s = scene_new();
+
+	commit_start(s);
+	show_tag(s);
+	until_confirmed(s);
+	decide(s, 1, "waiting");
+	decide(s, 1, "waiting"); /* the gates are asked anew */
+	assert_false(is_asked(s, ROLE_GITOPS, 300));
+	assert_false(is_asked(s, ROLE_LEDGER, 0));
+	assert_false(is_asked(s, ROLE_SEAL, 0));
+}
+
+/* ---- sources that hang ---- */
+
+static const struct peer two_workers[] = { { .role = ROLE_LISTEN }, { .role = ROLE_GITOPS, .index = 0 },
+	{ .role = ROLE_GITOPS, .index = 1 }, { .role = ROLE_LEDGER }, { .role = ROLE_COUNT } };
+
+#define GADGET                                                                                                         \
+	"{\"approvals\":\"https://git.example.org/approvals.git\",\"name\":\"acme/gadget\",\"source\":"                \
+	"\"https://git.example.org/acme/gadget.git\",\"hooks\":[],\"rules\":["                                         \
+	"{\"name\":\"release\",\"not_tags\":[],\"tags\":[\"v*\"]}],\"tags\":["
+
+/* What that gitops worker is asked next, or NULL. */
+static struct message *asked_of(struct scene *s, guint worker)
+{
+	int fd = s->engine->peers[1 + worker].fd;
+	struct pollfd polled = { .fd = fd, .events = POLLIN };
+
+	return poll(&polled, 1, 500) == 1 ? message_receive(fd, NULL) : NULL;
+}
+
+static void worker_says(struct scene *s, guint worker, struct message *m)
+{
+	g_autoptr(GError) error = NULL;
+
+	assert_ok(message_send(s->engine->peers[1 + worker].fd, m, &error), error);
+	message_free(m);
+}
+
+static void worker_looked(struct scene *s, guint worker, const struct message *request, const char *look)
+{
+	struct message *m = message_answer(request, MSG_LOOKED, NULL);
+
+	json_set_string(m->body, "policy", POLICY);
+	add_json(m, "look.json", look);
+	worker_says(s, worker, m);
+}
+
+static const char *project_asked(const struct message *m)
+{
+	const char *project = json_string(m->body, "project");
+
+	return project != NULL ? project : json_as_string(json_at(json_get(m->body, "projects"), 0));
+}
+
+/* The first worker hangs in the widget's source: whatever else is asked of it waits, and all others go on. */
+static void a_source_that_hangs_takes_one_worker_and_no_second_one(void **state)
+{
+	autoptr(scene) s = scene_new();
+	autoptr(message) all = NULL;
+	autoptr(message) hanging = NULL;
+	autoptr(message) other = NULL;
+
+	crash(s);
+	s->engine = test_role_start(role_engine, ROLE_ENGINE, 0, s->config, two_workers);
+	all = asked_of(s, 0);
+	worker_looked(s, 0, all, "{\"projects\":[" WIDGET "]}," GADGET "]}]}");
+	hanging = asked_of(s, 0);
+	other = asked_of(s, 1);
+	assert_string_equal(project_asked(hanging), "acme/widget");
+	assert_string_equal(project_asked(other), "acme/gadget");
+	hook(s, "acme/widget", 1);
+	worker_looked(s, 1, other, "{\"projects\":[" GADGET TAGGED "]}");
+	/* All that is put to the worker that is free is about the gadget, until there is no more. */
+	for (guint i = 0;; i++) {
+		autoptr(message) asked = asked_of(s, 1);
+
+		if (asked == NULL) {
+			assert_true(i > 0);
+			break;
+		}
+		assert_int_equal(asked->kind, MSG_DECIDE);
+		assert_string_equal(project_asked(asked), "acme/gadget");
+		worker_says(s, 1, message_answer(asked, MSG_DECIDED, NULL));
+	}
+}
+
+static void a_source_whose_worker_ended_is_looked_at_again(void **state)
+{
+	autoptr(scene) s = scene_new();
+	struct message *hello = message_new(MSG_HELLO, 0);
+	autoptr(message) all = next(s, ROLE_GITOPS, MSG_LOOK);
+	autoptr(message) hanging = NULL;
+	autoptr(message) again = NULL;
+
+	looked(s, all, POLICY, "{\"projects\":[" WIDGET "]}]}");
+	hanging = next(s, ROLE_GITOPS, MSG_LOOK);
+	json_set_boolean(hello->body, "again", TRUE);
+	send_to_engine(s, ROLE_GITOPS, hello);
+	again = next(s, ROLE_GITOPS, MSG_LOOK);
+	assert_string_equal(project_asked(again), "acme/widget");
+}
+
+/* ---- approvals in a repository of their own ---- */
+
+static void a_push_to_a_repository_of_approvals_has_its_projects_looked_at(void **state)
+{
+	autoptr(scene) s = scene_new();
+	autoptr(message) all = next(s, ROLE_GITOPS, MSG_LOOK);
+
+	looked(s, all, POLICY, "{\"projects\":[" WIDGET "]}," GADGET "]}]}");
+	for (guint i = 0; i < 2; i++) {
+		autoptr(message) first = next(s, ROLE_GITOPS, MSG_LOOK);
+		looked(s, first, POLICY, "{\"projects\":[]}");
+	}
+	hook(s, "https://git.example.org/approvals", 1);
+	{
+		autoptr(message) look = next(s, ROLE_GITOPS, MSG_LOOK);
+		assert_string_equal(project_asked(look), "acme/gadget");
+	}
+	assert_false(is_asked(s, ROLE_GITOPS, 300));
 }
 
 /* ---- floods ---- */
@@ -601,6 +775,12 @@ int main(void)
 		cmocka_unit_test(a_release_waits_for_provenance_that_is_not_there_yet),
 		cmocka_unit_test(names_that_lead_out_of_a_folder_are_not_taken),
 		cmocka_unit_test(a_release_that_no_record_can_hold_is_rejected_before_a_key_is_used),
+		cmocka_unit_test(a_push_to_a_repository_of_approvals_has_its_projects_looked_at),
+		cmocka_unit_test(a_source_whose_worker_ended_is_looked_at_again),
+		cmocka_unit_test(a_source_that_hangs_takes_one_worker_and_no_second_one),
+		cmocka_unit_test(an_approval_taken_back_before_the_key_is_used_has_the_release_wait_again),
+		cmocka_unit_test(the_source_is_fetched_once_more_before_the_key_is_used),
+		cmocka_unit_test(a_denial_that_comes_before_the_key_is_used_is_in_the_record),
 		cmocka_unit_test(many_pushes_are_one_look_and_one_after_it),
 	};
 

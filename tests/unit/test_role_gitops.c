@@ -1,245 +1,24 @@
 /* The gitops role over real repositories: what it finds at the sources, and what it answers about a tag in each of its conditions. */
 #include "tests/unit/support_builder.h"
-#include "tests/unit/support_policy.h"
-#include "tests/unit/support_role.h"
+#include "tests/unit/support_gitops.h"
 
 #include <string.h>
 
 #include "gitops/object.h"
-#include "gitops/record.h"
-
-#define MINUTE (INT64_C(60) * 1000)
-#define DIGEST "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-
-static const struct peer wires[] = { { .role = ROLE_ENGINE }, { .role = ROLE_COUNT } };
-
-struct scene {
-	char *state, *policy, *source, *root;
-	struct config *config;
-	struct test_role *gitops;
-	int64_t now;
-};
-
-/* git in that folder, as that person, whose SSH key signs. */
-static char *git_as(const char *person, const char *folder, const char *arguments)
-{
-	g_autofree char *key = sample_ssh_key(person);
-	g_autofree char *line = g_strdup_printf("git -C '%s' -c gpg.format=ssh -c user.signingkey='%s' -c user.name=%s "
-						"-c user.email=%s@example.org -c advice.detachedHead=false %s",
-	    folder, key, person, person, arguments);
-	g_autofree char *script =
-	    g_strdup_printf("GIT_AUTHOR_NAME=%s GIT_AUTHOR_EMAIL=%s@example.org GIT_COMMITTER_NAME=%s "
-			    "GIT_COMMITTER_EMAIL=%s@example.org %s",
-		person, person, person, person, line);
-
-	return support_must("sh", "-c", script, NULL);
-}
-
-static void git(const char *person, const char *folder, const char *arguments)
-{
-	g_free(git_as(person, folder, arguments));
-}
-
-static void publish(struct scene *s, policy_files *files)
-{
-	GHashTableIter iter;
-	gpointer path, bytes;
-
-	g_hash_table_iter_init(&iter, files);
-	while (g_hash_table_iter_next(&iter, &path, &bytes)) {
-		g_autofree char *full = g_build_filename(s->policy, path, NULL), *folder = g_path_get_dirname(full);
-		gsize size;
-		const void *data = g_bytes_get_data(bytes, &size);
-
-		assert_int_equal(g_mkdir_with_parents(folder, 0700), 0);
-		support_write_bytes(full, data, size);
-	}
-	g_hash_table_unref(files);
-	git("alice", s->policy, "add -A");
-	git("alice", s->policy, "commit -q -S -m policy");
-}
-
-/* alice alone maintains; the source is a folder of ours. */
-static policy_files *policy_of_ours(const struct scene *s)
-{
-	policy_files *files = sample_files();
-	g_autofree char *url = g_strconcat("file://", s->source, NULL);
-
-	sample_set(files, SAMPLE_POLICY, "maintainers = [\"alice\"]\nthreshold = 1\n");
-	sample_replace(files, SAMPLE_PROJECT, "https://git.example.org/acme/widget.git", url);
-	sample_replace(files, SAMPLE_PROJECT, "taggers", "branches = [\"main\"]\ntaggers");
-	return files;
-}
-
-static void start(struct scene *s)
-{
-	s->gitops = test_role_start(role_gitops, ROLE_GITOPS, 0, s->config, wires);
-}
-
-static void make_repositories(struct scene *s)
-{
-	g_autofree char *mirrors = g_strconcat(s->state, "/mirrors", NULL);
-
-	g_free(support_must("git", "init", "-q", "-b", "main", s->policy, NULL));
-	g_free(support_must("git", "init", "-q", "-b", "main", s->source, NULL));
-	publish(s, policy_of_ours(s));
-	git("alice", s->source, "commit -q -S --allow-empty -m 'First light'");
-	git("alice", s->source, "tag -s -m 'Release 1.2.0' v1.2.0");
-	assert_int_equal(g_mkdir_with_parents(mirrors, 0700), 0);
-}
-
-/* Made once, then copied to the same place for every test: the policy names its source by path. */
-static void fresh_state(struct scene *s)
-{
-	g_autofree char *template = support_path("template");
-
-	if (!g_file_test(template, G_FILE_TEST_EXISTS)) {
-		make_repositories(s);
-		g_free(support_must("cp", "-a", s->state, template, NULL));
-		return;
-	}
-	g_free(support_must("rm", "-rf", s->state, NULL));
-	g_free(support_must("cp", "-a", template, s->state, NULL));
-}
-
-/* A source with one commit, a tag v1.2.0 by alice, and no approval yet. */
-static struct scene *scene_new(void)
-{
-	struct scene *s = g_new0(struct scene, 1);
-	g_autofree char *text = NULL;
-	g_autoptr(GError) error = NULL;
-
-	s->state = support_path("scene");
-	s->policy = g_strconcat(s->state, "/policy", NULL);
-	s->source = g_strconcat(s->state, "/source", NULL);
-	fresh_state(s);
-	s->root = git_as("alice", s->policy, "rev-parse HEAD");
-	text = g_strdup_printf("state = \"%s\"\n[policy]\nurl = \"file://%s\"\nroot = \"%s\"\n"
-			       "[ledger]\ntoken = \"main\"\nkey = \"ledger\"\n"
-			       "[[token]]\nname = \"main\"\nlabel = \"x\"\npin_file = \"y\"\n",
-	    s->state, s->policy, s->root);
-	s->config = config_parse(text, strlen(text), "test.toml", &error);
-	assert_ok(s->config, error);
-	s->now = time_now_ms();
-	start(s);
-	return s;
-}
-
-static void scene_free(struct scene *s)
-{
-	assert_int_equal(test_role_stop(s->gitops), 0);
-	config_free(s->config);
-	g_free(s->state);
-	g_free(s->policy);
-	g_free(s->source);
-	g_free(s->root);
-	g_free(s);
-}
-DEFINE_CLEANUP(scene, scene_free)
-
-static char *tag_object(const struct scene *s, const char *tag)
-{
-	g_autofree char *arguments = g_strdup_printf("rev-parse refs/tags/%s", tag);
-
-	return git_as("alice", s->source, arguments);
-}
-
-/* A commit on the approvals ref, on top of those that stand there. Its id. */
-static char *says(const struct scene *s, const char *person, const char *word, const char *tag_id)
-{
-	g_autofree char *message = g_strdup_printf("Words about v1.2.0\n\nTagseal-%s: v1.2.0\nTagseal-Tag: %s\n"
-						   "Tagseal-Project: acme/widget\nTagseal-Policy: release\n"
-						   "Tagseal-Artifact: " DIGEST " widget-1.2.0.zip\n",
-	    word, tag_id);
-	g_autofree char *file = g_strconcat(s->state, "/message", NULL), *arguments = NULL, *id = NULL, *move = NULL;
-
-	support_write(file, message);
-	arguments =
-	    g_strdup_printf("commit-tree -S -F '%s' $(git -C '%s' rev-parse -q --verify refs/heads/tagseal/approvals "
-			    "| sed 's/^/-p /') 4b825dc642cb6eb9a060e54bf8d69288fbee4904",
-		file, s->source);
-	id = git_as(person, s->source, arguments);
-	move = g_strdup_printf("update-ref refs/heads/tagseal/approvals %s", id);
-	git(person, s->source, move);
-	return g_steal_pointer(&id);
-}
-
-static struct message *decide_with(
-    struct scene *s, const char *tag, const char *id, gboolean fetch, const struct json *seen)
-{
-	autoptr(message) m = message_new(MSG_DECIDE, 0);
-	g_autoptr(GBytes) bytes = seen != NULL ? json_canonical(seen) : g_bytes_new_static("{}", 2);
-	struct message *answer;
-
-	json_set_string(m->body, "project", "acme/widget");
-	json_set_string(m->body, "tag", tag);
-	json_set_string(m->body, "tag_object", id);
-	json_set_integer(m->body, "tag_first_seen", s->now);
-	json_set_integer(m->body, "now", time_now_ms());
-	json_set_boolean(m->body, "fetch", fetch);
-	json_set_boolean(m->body, "first_object", TRUE);
-	test_add(m, "seen.json", bytes);
-	answer = test_role_ask(s->gitops, ROLE_ENGINE, m, MSG_DECIDED);
-	assert_outcome(answer, "ok", NULL);
-	return answer;
-}
-
-static struct message *decide(struct scene *s, const char *tag, const char *id)
-{
-	return decide_with(s, tag, id, TRUE, NULL);
-}
-
-static void assert_member(const struct message *answer, const char *key, const char *value)
-{
-	const char *is = json_string(answer->body, key);
-	g_autofree char *body = json_text(answer->body);
-
-	if (g_strcmp0(is, value) != 0)
-		fail_msg("\"%s\" is not %s in %s", key, value, body);
-}
-
-/* The source is `word`, and says why. */
-static void assert_source(struct scene *s, const char *tag, const char *id, const char *word, const char *reason)
-{
-	autoptr(message) answer = decide(s, tag, id);
-
-	assert_member(answer, "source", word);
-	assert_contains(json_string(answer->body, "source_reason"), reason);
-}
-
-static struct json *sections_of(const struct message *answer)
-{
-	g_autoptr(GError) error = NULL;
-	g_autoptr(GBytes) bytes = message_bytes(answer, "sections.json", 1 << 20, &error);
-	struct json *sections = bytes != NULL ? json_parse_bytes(bytes, &error) : NULL;
-
-	assert_ok(sections, error);
-	return sections;
-}
-
-/* What engine will put together of the sections must be a record. */
-static void assert_fits_the_record(const struct json *sections)
-{
-	g_autoptr(GError) error = NULL;
-	autoptr(json) record = record_new("01JDZX00000000000000000000", "acme/widget", "v1.2.0");
-
-	json_set(record, "policy", json_copy(json_get(sections, "policy")));
-	json_set(record, "source", json_copy(json_get(sections, "source")));
-	json_set(record, "approvals", json_copy(json_get(sections, "approvals")));
-	assert_ok(record_check(record, &error), error);
-}
 
 /* ---- looking ---- */
 
-static struct json *look(struct scene *s)
+static struct json *look(struct scene *s, const char *project)
 {
 	g_autoptr(GError) error = NULL;
 	autoptr(message) m = message_new(MSG_LOOK, 0);
 	autoptr(message) answer = NULL;
 	g_autoptr(GBytes) bytes = NULL;
-	struct json *found;
+	struct json *found, *projects = json_array_new();
 
-	json_set(m->body, "projects", json_array_new());
+	if (project != NULL)
+		json_append_string(projects, project);
+	json_set(m->body, "projects", projects);
 	answer = test_role_ask(s->gitops, ROLE_ENGINE, m, MSG_LOOKED);
 	assert_outcome(answer, "ok", NULL);
 	bytes = message_bytes(answer, "look.json", 1 << 20, &error);
@@ -255,7 +34,7 @@ static void tags_that_a_rule_matches_are_listed(void **state)
 	autoptr(json) found = NULL;
 
 	git("alice", s->source, "tag -s -m 'None of our business' nightly");
-	found = look(s);
+	found = look(s, "acme/widget");
 	assert_int_equal(json_length(json_get(found, "projects")), 1);
 	assert_string_equal(json_string(json_path(found, "projects.0"), "name"), "acme/widget");
 	assert_null(json_get(json_path(found, "projects.0"), "error"));
@@ -265,6 +44,20 @@ static void tags_that_a_rule_matches_are_listed(void **state)
 	assert_int_equal(json_length(json_path(found, "projects.0.rules")), 2);
 }
 
+/* Which projects there are is told without a look at any of them. */
+static void projects_are_told_without_their_sources(void **state)
+{
+	autoptr(scene) s = scene_new();
+	autoptr(json) found = NULL;
+
+	g_free(support_must("rm", "-rf", s->source, NULL));
+	found = look(s, NULL);
+	assert_string_equal(json_string(json_path(found, "projects.0"), "name"), "acme/widget");
+	assert_int_equal(json_length(json_path(found, "projects.0.rules")), 2);
+	assert_null(json_get(json_path(found, "projects.0"), "tags"));
+	assert_null(json_get(json_path(found, "projects.0"), "error"));
+}
+
 static void a_source_that_cannot_be_fetched_is_told(void **state)
 {
 	autoptr(scene) s = scene_new();
@@ -272,7 +65,7 @@ static void a_source_that_cannot_be_fetched_is_told(void **state)
 	g_autofree char *away = g_strconcat(s->source, ".away", NULL);
 
 	g_free(support_must("mv", s->source, away, NULL));
-	found = look(s);
+	found = look(s, "acme/widget");
 	assert_non_null(json_string(json_path(found, "projects.0"), "error"));
 }
 
@@ -601,7 +394,7 @@ static void a_rewound_policy_is_refused_also_after_a_restart(void **state)
 		answer = test_role_ask(s->gitops, ROLE_ENGINE, m, MSG_LOOKED);
 		assert_outcome(answer, "refused", NULL);
 		assert_int_equal(test_role_stop(s->gitops), 0);
-		start(s);
+		scene_start(s);
 	}
 }
 
@@ -634,6 +427,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tags_that_a_rule_matches_are_listed),
+		cmocka_unit_test(projects_are_told_without_their_sources),
 		cmocka_unit_test(a_source_that_cannot_be_fetched_is_told),
 		cmocka_unit_test(a_good_tag_waits_for_its_approvals),
 		cmocka_unit_test(a_lightweight_tag_is_refused_with_advice),
