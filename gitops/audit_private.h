@@ -77,10 +77,10 @@ void audit_decide(struct audit *a, const struct json *record, GHashTable *files)
 
 /* ---- audit_range.c: what the release brought, and where that began */
 struct audit_release {
-	char *project, *commit, *purpose;
+	char *project, *commit, *purpose; /* purpose NULL: not known */
 };
 GHashTable *audit_releases_new(void);
-/* What later ranges may begin at. */
+/* What later ranges may begin at. `rule`: that it was decided by; NULL where it is not at hand (--since), and then its purpose is not held against anything. */
 void audit_note_release(struct audit *a, const struct json *record, const struct policy_rule *rule);
 void audit_range(struct audit *a, const struct json *record, GHashTable *files, const struct request *request,
     const struct policy_rule *rule);

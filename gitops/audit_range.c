@@ -37,7 +37,7 @@ void audit_note_release(struct audit *a, const struct json *record, const struct
 	release = g_new0(struct audit_release, 1);
 	release->project = g_strdup(json_string(record, "project"));
 	release->commit = g_strdup(commit);
-	release->purpose = g_strdup(rule->purpose);
+	release->purpose = rule != NULL ? g_strdup(rule->purpose) : NULL;
 	g_hash_table_replace(a->releases, g_strdup(json_string(record, "id")), release);
 }
 
@@ -63,15 +63,13 @@ static void check_base(struct audit *a, const struct json *record, const struct 
 	const struct audit_release *release = g_hash_table_lookup(a->releases, id);
 
 	if (release == NULL) {
-		/* With --since, records before it are not in memory. */
-		if (a->options->since == NULL)
-			audit_bad(
-			    a, "its range begins at record %s, and no release of that record was signed before it", id);
+		audit_bad(a, "its range begins at record %s, and no release of that record was signed before it", id);
 	} else if (g_strcmp0(release->project, json_string(record, "project")) != 0) {
 		audit_bad(a, "its range begins at record %s, which is of another project", id);
 	} else if (g_strcmp0(release->commit, commit) != 0) {
 		audit_bad(a, "its range begins at %s, and record %s is of %s", commit, id, release->commit);
-	} else if (g_strcmp0(rule->purpose, "test") != 0 && g_strcmp0(release->purpose, rule->purpose) != 0) {
+	} else if (g_strcmp0(rule->purpose, "test") != 0 && release->purpose != NULL &&
+		   g_strcmp0(release->purpose, rule->purpose) != 0) {
 		audit_bad(a, "its range begins at record %s, a %s release", id, release->purpose);
 	}
 }

@@ -207,6 +207,7 @@ void audit_remember(struct audit *a, const char *id, GBytes *bytes)
 		audit_first_object(a, document);
 	if (was_signed(document))
 		first_signed(a, document);
+	audit_note_release(a, document, NULL);
 	note_signatures(a, document);
 }
 

@@ -298,6 +298,21 @@ static void a_log_with_range_reports_is_good(void **state)
 	assert_log_good(w);
 }
 
+/* What stood before --since is not decided again, and is remembered all the same. */
+static void a_base_before_since_is_remembered(void **state)
+{
+	autoptr(auditor) good = auditor_new(good_tip);
+	autoptr(auditor) bad = auditor_new(good_tip);
+	autoptr(json) released = record_of(RELEASED, base);
+	autoptr(json) other = record_of(RELEASED, bad_tip);
+
+	audit_note_release(&good->audit, released, NULL);
+	audit(good);
+	assert_string_equal(good->findings->str, "");
+	audit_note_release(&bad->audit, other, NULL);
+	finds_bad(bad, "and record " RELEASED " is of ");
+}
+
 static void a_range_report_that_the_record_does_not_name_is_bad(void **state)
 {
 	autoptr(world) w = world_new();
@@ -410,6 +425,7 @@ int main(void)
 		cmocka_unit_test(a_record_that_was_not_signed_is_no_base),
 		cmocka_unit_test(a_manifest_must_be_the_records),
 		cmocka_unit_test(a_log_with_range_reports_is_good),
+		cmocka_unit_test(a_base_before_since_is_remembered),
 		cmocka_unit_test(a_range_report_that_the_record_does_not_name_is_bad),
 		cmocka_unit_test(judge_takes_a_range_of_signed_commits),
 		cmocka_unit_test(judge_refuses_an_unsigned_commit_whatever_engine_says),
