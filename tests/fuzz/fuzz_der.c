@@ -1,4 +1,4 @@
-/* Whatever passes as DER can be taken apart and put together again as the same bytes. */
+/* Whatever passes as DER can be taken apart and put together again as the same bytes; whatever becomes DER is. */
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
@@ -25,12 +25,25 @@ static void rebuild(GByteArray *out, struct cursor *c)
 	}
 }
 
+static void from_ber(const uint8_t *data, size_t size)
+{
+	g_autoptr(GBytes) ber = g_bytes_new_static(data, size);
+	g_autoptr(GBytes) der = der_from_ber(ber, "it", NULL);
+
+	if (der == NULL ? der_check(data, size, "it", NULL)
+			: !der_check(g_bytes_get_data(der, NULL), g_bytes_get_size(der), "it", NULL))
+		abort();
+	if (der != NULL && der_check(data, size, "it", NULL) && !g_bytes_equal(ber, der))
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	g_autoptr(GByteArray) out = g_byte_array_new();
 	g_autofree char *oid = NULL;
 	struct cursor c;
 
+	from_ber(data, size);
 	cursor_init(&c, data, size);
 	if (der_check(data, size, "it", NULL)) {
 		rebuild(out, &c);

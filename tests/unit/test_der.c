@@ -123,6 +123,59 @@ static void an_element_may_not_leave_its_parent(void **state G_GNUC_UNUSED)
 	    "at offset");
 }
 
+static void assert_from_ber(const char *ber, const char *der, const char *words)
+{
+	g_autoptr(GBytes) in = NULL, out = NULL;
+	g_autoptr(GError) error = NULL;
+	g_autofree char *text = NULL;
+	uint8_t data[64];
+
+	assert_true(hex_decode(ber, data, strlen(ber) / 2));
+	in = g_bytes_new(data, strlen(ber) / 2);
+	out = der_from_ber(in, "it", &error);
+	if (der == NULL) {
+		assert_null(out);
+		assert_says(error, words);
+		return;
+	}
+	text = hex_encode(g_bytes_get_data(out, NULL), g_bytes_get_size(out));
+	assert_string_equal(text, der);
+}
+
+static void indefinite_lengths_become_definite(void **state G_GNUC_UNUSED)
+{
+	assert_from_ber("30800000", "3000", NULL);
+	assert_from_ber("3080"
+			"a080020105"
+			"0000"
+			"0000",
+	    "3005"
+	    "a003020105",
+	    NULL);
+	assert_from_ber("3006"
+			"a0800500"
+			"0000",
+	    "3004"
+	    "a0020500",
+	    NULL);
+	assert_from_ber("3003020105", "3003020105", NULL);
+}
+
+static void other_ber_stays_refused(void **state G_GNUC_UNUSED)
+{
+	assert_from_ber("3080020105", NULL, "an indefinite length without its end");
+	assert_from_ber("3004"
+			"a0800500"
+			"0000",
+	    NULL, "an indefinite length without its end");
+	assert_from_ber("04800000", NULL, "indefinite length: BER, not DER");
+	assert_from_ber("3080"
+			"048101050000",
+	    NULL, "shortest form");
+	assert_from_ber("3080000000", NULL, "1 byte");
+	assert_from_ber("", NULL, "at offset 0");
+}
+
 static void another_tag_is_named(void **state G_GNUC_UNUSED)
 {
 	g_autoptr(GError) error = NULL;
@@ -146,6 +199,8 @@ int main(void)
 		cmocka_unit_test(ber_is_refused),
 		cmocka_unit_test(what_is_cut_off_or_follows_is_refused),
 		cmocka_unit_test(an_element_may_not_leave_its_parent),
+		cmocka_unit_test(indefinite_lengths_become_definite),
+		cmocka_unit_test(other_ber_stays_refused),
 		cmocka_unit_test(another_tag_is_named),
 	};
 

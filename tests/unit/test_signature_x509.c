@@ -85,6 +85,31 @@ static void commands_say_who_signed(void **state)
 	assert_int_equal(trust_status("%s verify-tag --people people --at 2020-01-01T00:00:00Z v1.tag", program), 1);
 }
 
+static void approvals_that_git_tagseal_signs_with_gpgsm_count(void **state)
+{
+	g_autofree char *program = support_program("tagseal");
+	g_autofree char *text = NULL;
+
+	trust_run("git init -q --bare origin.git; cd repo; git remote add origin ../origin.git\n"
+		  "git tag -s -m Release v2; git push -q origin HEAD:main v2; echo x >widget.zip\n"
+		  "git config tagseal.project acme/widget; git config tagseal.policy release\n"
+		  "sh " TESTS_DIR "/../hooks/git-tagseal approve v2 --artifact widget.zip\n"
+		  "git -C ../origin.git cat-file commit refs/heads/tagseal/approvals >../approval\n"
+		  "sed s/widget.zip/gadget.zip/ ../approval >../forged");
+	text = trust_text(
+	    "%s verify-approval --people people --project acme/widget --tag v2 --policy release --tag-object "
+	    "$(git -C repo rev-parse v2) approval",
+	    program);
+	assert_string_equal(text, "counts alice");
+	assert_int_equal(
+	    trust_status("%s verify-approval --people people --project acme/widget --tag v2 --policy release "
+			 "--tag-object $(git -C repo rev-parse v2) forged",
+		program),
+	    1);
+	text = (g_free(text), support_read(".stderr"));
+	assert_contains(text, "the signature does not fit these bytes");
+}
+
 /* --- openssl --- */
 
 static void forms_of_cms_that_tools_make_are_good(void **state)
@@ -528,6 +553,7 @@ int main(void)
 		cmocka_unit_test(tags_that_git_signs_with_gpgsm_are_good),
 		cmocka_unit_test(commits_that_git_signs_with_gpgsm_are_good),
 		cmocka_unit_test(commands_say_who_signed),
+		cmocka_unit_test(approvals_that_git_tagseal_signs_with_gpgsm_count),
 		cmocka_unit_test(forms_of_cms_that_tools_make_are_good),
 		cmocka_unit_test(forms_of_cms_that_are_not_gits_are_refused),
 		cmocka_unit_test(messages_that_nobody_signed_are_refused),
