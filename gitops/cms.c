@@ -383,13 +383,23 @@ static gboolean take_signers(struct cursor *all, struct cms *cms, const GPtrArra
 	return TRUE;
 }
 
+/* Whichever of these its contents call for (RFC 5652 5.1): tools differ, and nothing hangs on it. */
+static gboolean take_version(struct cursor *c)
+{
+	guint version = 0;
+
+	if (!take_small(c, &version, "version"))
+		return FALSE;
+	return version == 1 || (version >= 3 && version <= 5) ||
+	       cursor_refuse(c, "version", "SignedData has no version %u", version);
+}
+
 static gboolean take_signed_data(struct cursor *all, struct cms *cms)
 {
 	g_autoptr(GPtrArray) announced = g_ptr_array_new();
 	g_autofree char *type = NULL;
 	struct cursor info, wrapped, c;
 	struct der lists;
-	guint version;
 
 	if (!der_enter(all, DER_SEQUENCE, &info, "message") || (type = der_take_oid(&info, "message's type")) == NULL)
 		return fail_in(all, &info);
@@ -397,8 +407,7 @@ static gboolean take_signed_data(struct cursor *all, struct cms *cms)
 		return cursor_refuse(all, "message's type", "%s is not SignedData", type);
 	if (!der_enter(&info, DER_CONTEXT(0), &wrapped, "message") || !der_enter(&wrapped, DER_SEQUENCE, &c, "message"))
 		return fail_in(all, &wrapped);
-	if (!take_small(&c, &version, "version") || !take_announced(&c, announced) || !take_content(&c, cms) ||
-	    !take_certificates(&c, cms))
+	if (!take_version(&c) || !take_announced(&c, announced) || !take_content(&c, cms) || !take_certificates(&c, cms))
 		return fail_in(all, &c);
 	if (der_next_is(&c, DER_CONTEXT(1)) && !der_take_any(&c, &lists, "revocation lists"))
 		return fail_in(all, &c);

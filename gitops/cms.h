@@ -74,7 +74,8 @@ GPtrArray *cms_attribute_values(GPtrArray *attributes, const char *oid);
 
 /* NULL if the signature value verifies with the signer's certificate over its attributes, else why not. Caller frees. */
 char *cms_signer_flaw(const struct cms_signer *signer);
-/* The same, where RSA-PSS (RFC 4056) and Ed25519 (RFC 8419) are good as well as RSA PKCS#1 v1.5 and ECDSA. */
+/* The same for what people sign with: RSA-PSS (RFC 4056) and Ed25519 (RFC 8419) are good too, and the odd forms of gpgsm and
+ * smimesign. */
 char *cms_signer_flaw_any(const struct cms_signer *signer);
 /* The ESS attributes (RFC 5035, RFC 2634), where they stand, must name the certificate used: NULL, or the flaw. Static text. */
 const char *cms_certificate_id_flaw(const struct cms_signer *signer);

@@ -275,6 +275,8 @@ static const char *usage_flaw(X509 *certificate)
 
 static gboolean is_of_its_time(X509 *certificate, int64_t *at, GError **error)
 {
+	gboolean readable = ASN1_TIME_check(X509_get0_notBefore(certificate)) == 1 &&
+			    ASN1_TIME_check(X509_get0_notAfter(certificate)) == 1;
 	int64_t from = certificate_time_ms(X509_get0_notBefore(certificate)) / 1000;
 	int64_t to = certificate_time_ms(X509_get0_notAfter(certificate)) / 1000;
 	g_autofree char *begin = time_format_ms(from * 1000), *end = time_format_ms(to * 1000);
@@ -282,9 +284,11 @@ static gboolean is_of_its_time(X509 *certificate, int64_t *at, GError **error)
 
 	if (from > *at && from <= *at + SKEW && from <= to)
 		*at = from;
-	if (from > *at)
+	if (!readable)
+		error_refused(error, "its dates cannot be read");
+	else if (from > *at)
 		error_refused(error, "it is valid from %s on only, and the signature was first seen on %s", begin, seen);
-	else if (to < *at && to - from <= 3600) /* as Sigstore's are */
+	else if (to < *at && to >= from && to - from <= 3600) /* as Sigstore's are */
 		error_refused(error,
 		    "it lived for %d minutes until %s, and the signature was first seen on %s, after its end: sign "
 		    "again and push before the certificate ends",

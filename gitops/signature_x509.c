@@ -15,6 +15,7 @@
 #include "gitops/ssh.h"
 
 #define WHAT "X.509 signature"
+#define FRAME 3 /* SignedData's own members; certificates and signers below must be DER (RFC 5652 5.3) */
 #define SKEW 300 /* seconds that a signer's clock may be ahead of ours */
 
 /* --- the keyring --- */
@@ -127,7 +128,7 @@ static struct cms *cms_of(const char *armor, GError **error)
 		error_refused(error, WHAT ": what stands between its BEGIN and END lines is not base64");
 		return NULL;
 	}
-	if ((der = der_from_ber(ber, WHAT, error)) == NULL || (cms = cms_read(der, WHAT, error)) == NULL)
+	if ((der = der_from_ber(ber, FRAME, WHAT, error)) == NULL || (cms = cms_read(der, WHAT, error)) == NULL)
 		return NULL;
 	if (cms->signers->len != 1)
 		error_refused(error, WHAT ": %u signers; exactly one must have signed", cms->signers->len);

@@ -296,22 +296,27 @@ gboolean der_check(const void *data, size_t size, const char *what, GError **err
 	return check_elements(&c, 0) || cursor_fail(&c, what, error);
 }
 
-static gboolean copy_elements(struct cursor *c, GByteArray *out, guint depth, gboolean until_end);
+struct frame { /* how deep we are, and down to where lengths may be indefinite */
+	guint depth, indefinite;
+};
+
+static gboolean copy_elements(struct cursor *c, GByteArray *out, struct frame frame, gboolean until_end);
 
 /* One element, whatever the form of its length, to `out` with a definite one. */
-static gboolean copy_element(struct cursor *c, GByteArray *out, guint depth)
+static gboolean copy_element(struct cursor *c, GByteArray *out, struct frame frame)
 {
+	struct frame below = { frame.depth + 1, frame.indefinite };
 	struct cursor inside = *c;
 	struct der element;
 	size_t mark;
 	gboolean good;
 
-	if (depth > DEPTH_MAX)
+	if (frame.depth > DEPTH_MAX)
 		return cursor_refuse(c, "element", "nested deeper than %d", DEPTH_MAX);
-	if (cursor_left(c) >= 2 && (c->data[c->at] & 0x20) != 0 && (c->data[c->at] & 0x1F) != 0x1F &&
-	    c->data[c->at + 1] == 0x80) {
+	if (frame.depth <= frame.indefinite && cursor_left(c) >= 2 && (c->data[c->at] & 0x20) != 0 &&
+	    (c->data[c->at] & 0x1F) != 0x1F && c->data[c->at + 1] == 0x80) {
 		mark = der_open(out, c->data[c->at]);
-		good = cursor_skip(c, 2, "element") && copy_elements(c, out, depth + 1, TRUE);
+		good = cursor_skip(c, 2, "element") && copy_elements(c, out, below, TRUE);
 		der_close(out, mark);
 		return good;
 	}
@@ -324,7 +329,7 @@ static gboolean copy_element(struct cursor *c, GByteArray *out, guint depth)
 	inside.at = element.data - c->data;
 	inside.size = inside.at + element.size;
 	mark = der_open(out, element.tag);
-	good = copy_elements(&inside, out, depth + 1, FALSE);
+	good = copy_elements(&inside, out, below, FALSE);
 	der_close(out, mark);
 	if (!good)
 		*c = inside;
@@ -332,24 +337,24 @@ static gboolean copy_element(struct cursor *c, GByteArray *out, guint depth)
 }
 
 /* All elements to the end of `c`, or to the end-of-contents octets, which are taken. */
-static gboolean copy_elements(struct cursor *c, GByteArray *out, guint depth, gboolean until_end)
+static gboolean copy_elements(struct cursor *c, GByteArray *out, struct frame frame, gboolean until_end)
 {
 	while (cursor_left(c) > 0) {
 		if (until_end && cursor_left(c) >= 2 && c->data[c->at] == 0 && c->data[c->at + 1] == 0)
 			return cursor_skip(c, 2, "element");
-		if (!copy_element(c, out, depth))
+		if (!copy_element(c, out, frame))
 			return FALSE;
 	}
 	return !until_end || cursor_refuse(c, "element", "an indefinite length without its end");
 }
 
-GBytes *der_from_ber(GBytes *ber, const char *what, GError **error)
+GBytes *der_from_ber(GBytes *ber, guint depth, const char *what, GError **error)
 {
 	g_autoptr(GByteArray) out = g_byte_array_new();
 	struct cursor c;
 
 	cursor_init(&c, g_bytes_get_data(ber, NULL), g_bytes_get_size(ber));
-	if (!copy_element(&c, out, 0))
+	if (!copy_element(&c, out, (struct frame){ 0, depth }))
 		return (void)cursor_fail(&c, what, error), NULL;
 	return cursor_end(&c, what, error) ? g_byte_array_free_to_bytes(g_steal_pointer(&out)) : NULL;
 }

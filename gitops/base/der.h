@@ -56,8 +56,8 @@ gboolean der_enter(struct cursor *c, uint8_t tag, struct cursor *inside, const c
 char *der_take_oid(struct cursor *c, const char *field);
 /* AlgorithmIdentifier whose parameters are NULL or absent, else they are left in `parameters` (size 0: none). */
 char *der_take_algorithm(struct cursor *c, struct der *parameters, const char *field);
-/* The same one element with definite lengths where its constructed elements have indefinite ones, as gpgsm and streaming
- * writers make them (X.690 8.1.3.6). Other BER stays refused. */
-GBytes *der_from_ber(GBytes *ber, const char *what, GError **error);
+/* The same one element with definite lengths where constructed elements down to that depth (0: the outermost) have indefinite
+ * ones, as gpgsm and streaming writers make them (X.690 8.1.3.6). Other BER stays refused. */
+GBytes *der_from_ber(GBytes *ber, guint depth, const char *what, GError **error);
 /* Every element down to the leaves is DER and nothing follows: "WHAT: …". */
 gboolean der_check(const void *data, size_t size, const char *what, GError **error);

@@ -28,7 +28,7 @@ static void rebuild(GByteArray *out, struct cursor *c)
 static void from_ber(const uint8_t *data, size_t size)
 {
 	g_autoptr(GBytes) ber = g_bytes_new_static(data, size);
-	g_autoptr(GBytes) der = der_from_ber(ber, "it", NULL);
+	g_autoptr(GBytes) der = der_from_ber(ber, size % 5, "it", NULL);
 
 	if (der == NULL ? der_check(data, size, "it", NULL)
 			: !der_check(g_bytes_get_data(der, NULL), g_bytes_get_size(der), "it", NULL))

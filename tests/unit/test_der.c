@@ -132,7 +132,7 @@ static void assert_from_ber(const char *ber, const char *der, const char *words)
 
 	assert_true(hex_decode(ber, data, strlen(ber) / 2));
 	in = g_bytes_new(data, strlen(ber) / 2);
-	out = der_from_ber(in, "it", &error);
+	out = der_from_ber(in, 1, "it", &error);
 	if (der == NULL) {
 		assert_null(out);
 		assert_says(error, words);
@@ -168,6 +168,17 @@ static void other_ber_stays_refused(void **state G_GNUC_UNUSED)
 			"a0800500"
 			"0000",
 	    NULL, "an indefinite length without its end");
+	assert_from_ber("3004"
+			"3002"
+			"3000",
+	    "3004"
+	    "3002"
+	    "3000",
+	    NULL);
+	assert_from_ber("3006"
+			"3004"
+			"30800000",
+	    NULL, "indefinite length: BER, not DER");
 	assert_from_ber("04800000", NULL, "indefinite length: BER, not DER");
 	assert_from_ber("3080"
 			"048101050000",

@@ -176,6 +176,7 @@ static void bytes_around_and_in_the_message_are_refused(void **state)
 		{ "{ cat good.cms; printf x; } >.cms", "X.509 signature: 1 byte" },
 		{ "cat good.cms good.cms >.cms", "X.509 signature: " },
 		{ "head -c -1 good.cms >.cms", "X.509 signature: element at offset 4" },
+		{ "{ head -c 25 good.cms; printf '\\t'; tail -c +27 good.cms; } >.cms", "SignedData has no version 9" },
 		{ "{ head -c -1 good.cms; tail -c 1 good.cms | tr '\\0-\\376\\377' '\\1-\\377\\0'; } >.cms",
 		    "the signature value does not verify with the signer's certificate" },
 	};
@@ -308,6 +309,7 @@ struct forge {
 	const char *payload; /* of which messageDigest is; NULL: the tag's */
 	const char *time; /* UTCTime, or NULL */
 	GBytes *ess; /* value of signingCertificateV2, or NULL */
+	gboolean bare; /* the signature without the zero that it begins with */
 };
 static const struct forge by_alice = { "sha256", OID_DATA, "1.2.840.10045.4.3.2", "alice.key", "alice.pem", NULL, NULL,
 	NULL };
@@ -365,6 +367,8 @@ static GBytes *signature_of(const struct forge *f, const GByteArray *attributes)
 	assert_int_equal(EVP_DigestSign(context, value, &size, attributes->data, attributes->len), 1);
 	EVP_MD_CTX_free(context);
 	EVP_PKEY_free(key);
+	if (f->bare && value[0] == 0)
+		memmove(value, value + 1, --size);
 	return g_bytes_new_take(value, size);
 }
 
@@ -467,6 +471,8 @@ static void algorithms_must_be_those_of_the_key(void **state)
 {
 	struct forge f = by_alice;
 
+	f.algorithm = "1.2.840.10045.2.1"; /* as earlier versions of smimesign and gitsign have it */
+	forged_good(f, "alice");
 	f.algorithm = "1.2.840.10045.4.3.3";
 	forged_refused(
 	    f, "its signature algorithm 1.2.840.10045.4.3.3 is neither RSA PKCS#1 v1.5 nor ECDSA with sha256");
@@ -486,6 +492,37 @@ static void a_signature_of_the_future_is_refused(void **state)
 	forged_refused(f, "the signature says that it was made on 2049-01-01T00:00:00.000Z, which was still to come");
 	f.time = "soon";
 	forged_refused(f, "its signingTime is no time");
+}
+
+/* A time at which f's signature begins with zero. Caller frees. */
+static char *lucky_time(struct forge f)
+{
+	for (int i = 0; i < 86400; i++) {
+		g_autofree char *time = g_strdup_printf("260101%02d%02d%02dZ", i / 3600, i / 60 % 60, i % 60);
+		g_autoptr(GByteArray) attributes = NULL;
+		g_autoptr(GBytes) signature = NULL;
+
+		f.time = time;
+		attributes = attributes_of(&f);
+		signature = signature_of(&f, attributes);
+		if (*(const uint8_t *)g_bytes_get_data(signature, NULL) == 0)
+			return g_steal_pointer(&time);
+	}
+	fail_msg("no signature in 86400 begins with zero");
+	return NULL;
+}
+
+static void rsa_signatures_are_good_without_the_zeros_that_gpgsm_leaves_out(void **state)
+{
+	struct forge f = { "sha256", OID_DATA, "1.2.840.113549.1.1.1", "sm.key", "sm.pem" };
+	g_autofree char *time = lucky_time(f);
+
+	f.time = time;
+	forged_good(f, "sm");
+	f.bare = TRUE;
+	forged_good(f, "sm");
+	f.payload = "other bytes";
+	forged_refused(f, "the signature does not fit these bytes");
 }
 
 /* SigningCertificateV2 { { { OCTET STRING } } } with the SHA-256 of that certificate. */
@@ -517,7 +554,7 @@ static void a_signature_that_names_another_certificate_is_refused(void **state)
 
 static void ed25519_signs_with_sha512(void **state)
 {
-	struct forge f = { "sha512", OID_DATA, "1.3.101.112", "ed.key", "ed.pem", NULL, NULL, NULL };
+	struct forge f = { "sha512", OID_DATA, "1.3.101.112", "ed.key", "ed.pem" };
 
 	trust_run(LIBRARY "key ed ed25519; issue ed inter /CN=Alice \"$LEAF|$ALICE\"");
 	forged_good(f, "ed");
@@ -566,6 +603,7 @@ int main(void)
 		cmocka_unit_test(attributes_must_be_those_of_the_payload),
 		cmocka_unit_test(algorithms_must_be_those_of_the_key),
 		cmocka_unit_test(a_signature_of_the_future_is_refused),
+		cmocka_unit_test(rsa_signatures_are_good_without_the_zeros_that_gpgsm_leaves_out),
 		cmocka_unit_test(a_signature_that_names_another_certificate_is_refused),
 		cmocka_unit_test(ed25519_signs_with_sha512),
 		cmocka_unit_test(another_root_or_subject_widens_rights),
