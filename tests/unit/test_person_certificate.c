@@ -59,8 +59,19 @@ static void critical_extensions_that_nobody_knows_are_refused(void **state)
 	refuses("$LEAF|$ALICE|1.2.3.4=critical,DER:0500", "unhandled critical extension (CN=Alice)");
 }
 
-/* leaf.pem with its last extension once more, signed by inter.key again. */
-static void leaf_with_its_last_extension_twice(void)
+static void repeat_last_extension(X509 *leaf)
+{
+	assert_int_equal(X509_add_ext(leaf, X509_get_ext(leaf, X509_get_ext_count(leaf) - 1), -1), 1);
+}
+
+static void live_ten_minutes(X509 *leaf)
+{
+	assert_non_null(X509_gmtime_adj(X509_getm_notBefore(leaf), 0));
+	assert_non_null(X509_gmtime_adj(X509_getm_notAfter(leaf), 600));
+}
+
+/* leaf.pem changed so, and signed by inter.key again. */
+static void leaf_change(void (*change)(X509 *leaf))
 {
 	FILE *file = fopen("leaf.pem", "r"), *key_file = fopen("inter.key", "r");
 	X509 *leaf = PEM_read_X509(file, NULL, NULL, NULL);
@@ -68,7 +79,7 @@ static void leaf_with_its_last_extension_twice(void)
 
 	fclose(file);
 	fclose(key_file);
-	assert_int_equal(X509_add_ext(leaf, X509_get_ext(leaf, X509_get_ext_count(leaf) - 1), -1), 1);
+	change(leaf);
 	assert_true(X509_sign(leaf, key, EVP_sha256()) > 0);
 	file = fopen("leaf.pem", "w");
 	assert_int_equal(PEM_write_X509(file, leaf), 1);
@@ -83,7 +94,7 @@ static void an_extension_that_stands_twice_is_refused(void **state)
 	g_autoptr(GBytes) twice = NULL;
 
 	x509_good(good, NOW, "leaf");
-	leaf_with_its_last_extension_twice();
+	leaf_change(repeat_last_extension);
 	twice = x509_tag_by("leaf");
 	x509_refused(twice, NOW, "its extensions cannot be read, or one stands twice");
 }
@@ -242,6 +253,18 @@ static void a_certificate_counts_from_its_first_to_its_last_second(void **state)
 	x509_refused(raw, from - 301000, "and the signature was first seen on ");
 }
 
+static void a_certificate_of_minutes_must_be_seen_within_them(void **state)
+{
+	g_autoptr(GBytes) raw = tag_with("extendedKeyUsage=codeSigning|$ALICE", "");
+
+	leaf_change(live_ten_minutes);
+	g_clear_pointer(&raw, g_bytes_unref);
+	raw = x509_tag_by("leaf");
+	x509_good(raw, NOW, "leaf");
+	x509_refused(raw, NOW + DAY, "it lived for 10 minutes until ");
+	x509_refused(raw, NOW + DAY, "after its end: sign again and push before the certificate ends");
+}
+
 static void an_expired_authority_vouches_for_nobody(void **state)
 {
 	g_autoptr(GBytes) raw = tag_with("$LEAF|$ALICE", "-days 2000");
@@ -385,6 +408,7 @@ int main(void)
 		cmocka_unit_test(a_certificate_that_two_people_answer_to_is_refused),
 		cmocka_unit_test(one_subject_under_one_root_is_one_persons),
 		cmocka_unit_test(a_certificate_counts_from_its_first_to_its_last_second),
+		cmocka_unit_test(a_certificate_of_minutes_must_be_seen_within_them),
 		cmocka_unit_test(an_expired_authority_vouches_for_nobody),
 		cmocka_unit_test(a_foreign_root_of_the_same_names_is_refused),
 		cmocka_unit_test(a_self_signed_certificate_counts_only_if_it_is_the_root_itself),
