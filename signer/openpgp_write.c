@@ -162,7 +162,7 @@ static GBytes *transferable(struct hsm *hsm, const char *label, GByteArray *pack
 {
 	g_autoptr(GPtrArray) owner = g_ptr_array_new_with_free_func(openpgp_key_free);
 	struct openpgp_key *key = key_of_packet(packets, error);
-	g_autoptr(GBytes) signature = NULL, binary = NULL;
+	g_autoptr(GBytes) signature = NULL;
 
 	if (key == NULL)
 		return NULL;
