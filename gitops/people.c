@@ -312,7 +312,8 @@ static void names_fill(struct people *people)
 	g_free(ids);
 }
 
-struct people *people_load(policy_files *files, GError **error)
+/* `mistakes` NULL: the first one ends it; else each file's is added there, and what comes back serves for nothing else. */
+static struct people *load(policy_files *files, GPtrArray *mistakes, GError **error)
 {
 	autoptr(people) people = g_new0(struct people, 1);
 	g_auto(GStrv) paths = person_paths(files);
@@ -324,11 +325,31 @@ struct people *people_load(policy_files *files, GError **error)
 	for (size_t s = 0; s < G_N_ELEMENTS(schemes); s++)
 		if ((people->keyrings[s] = schemes[s]->keyring_new(error)) == NULL)
 			return NULL;
-	for (guint i = 0; paths[i] != NULL; i++)
-		if (!person_load(people, paths[i], files, error))
+	for (guint i = 0; paths[i] != NULL; i++) {
+		g_autoptr(GError) why = NULL;
+
+		if (person_load(people, paths[i], files, &why))
+			continue;
+		if (mistakes == NULL) {
+			g_propagate_error(error, g_steal_pointer(&why));
 			return NULL;
+		}
+		g_ptr_array_add(mistakes, g_strdup(why->message));
+	}
 	names_fill(people);
 	return g_steal_pointer(&people);
+}
+
+struct people *people_load(policy_files *files, GError **error)
+{
+	return load(files, NULL, error);
+}
+
+gboolean people_mistakes(policy_files *files, GPtrArray *mistakes, GError **error)
+{
+	autoptr(people) people = load(files, mistakes, error);
+
+	return people != NULL;
 }
 
 struct people *people_load_dir(const char *dir, GError **error)

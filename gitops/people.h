@@ -35,6 +35,8 @@ policy_files *policy_files_from_dir(const char *dir, GError **error);
 
 /* Every TOML file of people/, with the keys beside them. Errors carry file, line, column. */
 struct people *people_load(policy_files *files, GError **error);
+/* Adds the sentence of every file's first mistake (char *, to be freed). FALSE only if we could not read keys at all. */
+gboolean people_mistakes(policy_files *files, GPtrArray *mistakes, GError **error);
 /* `--people DIR` of our commands: the folder itself holds the *.toml. */
 struct people *people_load_dir(const char *dir, GError **error);
 void people_free(struct people *people);

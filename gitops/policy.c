@@ -169,9 +169,31 @@ static int compare_names(gconstpointer a, gconstpointer b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Every TOML file directly in `folder`, in the order of names. One further down would be overlooked: refused. */
-static gboolean read_folder(struct policy *policy, const char *folder,
-    gboolean (*read)(struct policy *, const char *, GBytes *, GError **), GError **error)
+/* A mistake ends the reading, or, where all of them are wanted, is one of them. */
+static gboolean mistaken(GPtrArray *mistakes, GError **why, GError **error)
+{
+	if (mistakes == NULL) {
+		g_propagate_error(error, g_steal_pointer(why));
+		return FALSE;
+	}
+	g_ptr_array_add(mistakes, g_strdup((*why)->message));
+	return TRUE;
+}
+
+typedef gboolean (*file_reader)(struct policy *policy, const char *file, GBytes *text, GError **error);
+
+/* One further down would be overlooked: refused. */
+static gboolean read_file(struct policy *policy, const char *folder, const char *file, file_reader read, GError **error)
+{
+	if (strchr(file + strlen(folder), '/') == NULL)
+		return read(policy, file, policy_file(policy, file), error);
+	error_refused(error, "%s: a file of this kind stands directly in %s", file, folder);
+	return FALSE;
+}
+
+/* Every TOML file directly in `folder`, in the order of names. */
+static gboolean read_folder(
+    struct policy *policy, const char *folder, file_reader read, GPtrArray *mistakes, GError **error)
 {
 	g_autoptr(GPtrArray) names = g_ptr_array_new();
 	GHashTableIter all;
@@ -183,32 +205,81 @@ static gboolean read_folder(struct policy *policy, const char *folder,
 			g_ptr_array_add(names, name);
 	g_ptr_array_sort(names, compare_names);
 	for (guint i = 0; i < names->len; i++) {
-		const char *file = names->pdata[i];
+		g_autoptr(GError) why = NULL;
 
-		if (strchr(file + strlen(folder), '/') != NULL) {
-			error_refused(error, "%s: a file of this kind stands directly in %s", file, folder);
-			return FALSE;
-		}
-		if (!read(policy, file, policy_file(policy, file), error))
+		if (!read_file(policy, folder, names->pdata[i], read, &why) && !mistaken(mistakes, &why, error))
 			return FALSE;
 	}
 	return TRUE;
 }
 
-struct policy *policy_load(policy_files *files, GError **error)
+static struct policy *policy_new(policy_files *files)
 {
-	autoptr(policy) policy = g_new0(struct policy, 1);
+	struct policy *policy = g_new0(struct policy, 1);
 
 	policy->references = 1;
 	policy->files = g_hash_table_ref(files);
 	policy->keys = g_ptr_array_new_with_free_func((GDestroyNotify)policy_key_free);
 	policy->projects = g_ptr_array_new_with_free_func((GDestroyNotify)policy_project_free);
+	return policy;
+}
+
+struct policy *policy_load(policy_files *files, GError **error)
+{
+	autoptr(policy) policy = policy_new(files);
+
 	policy->people = people_load(files, error);
 	if (policy->people == NULL || !read_policy_toml(policy, error) ||
-	    !read_folder(policy, "keys/", read_key, error) || !policy_check_chains(policy, error) ||
-	    !read_folder(policy, "projects/", read_project, error) || !policy_check_budgets(policy, error))
+	    !read_folder(policy, "keys/", read_key, NULL, error) || !policy_check_chains(policy, error) ||
+	    !read_folder(policy, "projects/", read_project, NULL, error) || !policy_check_budgets(policy, error))
 		return NULL;
 	return g_steal_pointer(&policy);
+}
+
+/* A part that is read only if what it is held against had no mistake. */
+static void read_part(struct policy *policy, gboolean (*read)(struct policy *, GError **), GPtrArray *mistakes)
+{
+	g_autoptr(GError) why = NULL;
+
+	if (!read(policy, &why))
+		g_ptr_array_add(mistakes, g_strdup(why->message));
+}
+
+static gboolean check_chains(struct policy *policy, GError **error)
+{
+	return policy_check_chains(policy, error);
+}
+
+static gboolean check_budgets(struct policy *policy, GError **error)
+{
+	return policy_check_budgets(policy, error);
+}
+
+GPtrArray *policy_mistakes(policy_files *files, GError **error)
+{
+	g_autoptr(GPtrArray) mistakes = g_ptr_array_new_with_free_func(g_free);
+	autoptr(policy) policy = policy_new(files);
+	guint people, keys;
+
+	if (!people_mistakes(files, mistakes, error))
+		return NULL;
+	people = mistakes->len;
+	if (people == 0) {
+		policy->people = people_load(files, error);
+		if (policy->people == NULL)
+			return NULL;
+		read_part(policy, read_policy_toml, mistakes);
+	}
+	keys = mistakes->len;
+	read_folder(policy, "keys/", read_key, mistakes, NULL);
+	keys = mistakes->len - keys;
+	if (keys == 0)
+		read_part(policy, check_chains, mistakes);
+	if (people == 0 && keys == 0)
+		read_folder(policy, "projects/", read_project, mistakes, NULL);
+	if (mistakes->len == 0)
+		read_part(policy, check_budgets, mistakes);
+	return g_steal_pointer(&mistakes);
 }
 
 struct policy *policy_ref(struct policy *policy)
@@ -277,6 +348,18 @@ const struct policy_key *policy_key_at(const struct policy *policy, guint index)
 GBytes *policy_file(const struct policy *policy, const char *path)
 {
 	return g_hash_table_lookup(policy->files, path);
+}
+
+GPtrArray *policy_paths(const struct policy *policy)
+{
+	GPtrArray *paths = g_ptr_array_new();
+	GHashTableIter all;
+	gpointer path;
+
+	g_hash_table_iter_init(&all, policy->files);
+	while (g_hash_table_iter_next(&all, &path, NULL))
+		g_ptr_array_add(paths, path);
+	return paths;
 }
 
 const char *const *policy_maintainers(const struct policy *policy)

@@ -74,6 +74,11 @@ struct policy_key { /* keys/NAME.toml */
 
 struct policy;
 struct policy *policy_load(policy_files *files, GError **error);
+/*
+ * For whoever mends a policy that policy_load() refused: all mistakes that can be told at once, of each file the first one (sentences, char *).
+ * Projects are read only once people and keys are good, since their mistakes would else be told a second time as people who are not there.
+ */
+GPtrArray *policy_mistakes(policy_files *files, GError **error);
 struct policy *policy_ref(struct policy *policy);
 void policy_unref(struct policy *policy);
 DEFINE_CLEANUP(policy, policy_unref)
@@ -89,6 +94,8 @@ guint policy_key_count(const struct policy *policy);
 const struct policy_key *policy_key_at(const struct policy *policy, guint index);
 /* The bytes of a file of this version ("keys/release.pem"), or NULL. Borrowed. */
 GBytes *policy_file(const struct policy *policy, const char *path);
+/* Paths of all its files, borrowed, in no order. Caller frees the array. */
+GPtrArray *policy_paths(const struct policy *policy);
 const char *const *policy_maintainers(const struct policy *policy);
 int64_t policy_threshold(const struct policy *policy);
 

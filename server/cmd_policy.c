@@ -6,6 +6,7 @@
 #include "gitops/base/bytes.h"
 #include "gitops/base/error.h"
 #include "server/cli.h"
+#include "server/policy_lint.h"
 #include "signer/format.h"
 
 static guint rule_total(const struct policy *policy)
@@ -73,27 +74,62 @@ static gboolean check_formats(const struct policy_project *project, const struct
 	return TRUE;
 }
 
-static gboolean lint(const struct policy *policy, GError **error)
+static void add_unknown_formats(const struct policy *policy, GPtrArray *mistakes)
 {
 	for (guint i = 0; i < policy_project_count(policy); i++) {
 		const struct policy_project *project = policy_project_at(policy, i);
 
-		for (guint j = 0; j < project->rule_count; j++)
-			if (!check_formats(project, &project->rules[j], error))
-				return FALSE;
+		for (guint j = 0; j < project->rule_count; j++) {
+			g_autoptr(GError) why = NULL;
+
+			if (!check_formats(project, &project->rules[j], &why))
+				g_ptr_array_add(mistakes, g_strdup(why->message));
+		}
 	}
-	return TRUE;
+}
+
+/* The first mistake is the answer; the others spare whoever mends it a run each. */
+static int tell_mistakes(const GPtrArray *mistakes)
+{
+	int status = 0;
+
+	for (guint i = 0; i < mistakes->len; i++) {
+		g_autoptr(GError) error = NULL;
+
+		error_refused(&error, "%s", (char *)mistakes->pdata[i]);
+		status = i == 0 ? command_fail(error) : command_warn(error);
+	}
+	return status;
+}
+
+/* A folder that is no policy at all is told without reading whatever else it holds. */
+static policy_files *files_of(const char *dir, GError **error)
+{
+	g_autofree char *path = g_build_filename(dir, "policy.toml", NULL);
+
+	if (!g_file_test(dir, G_FILE_TEST_IS_DIR) || g_file_test(path, G_FILE_TEST_EXISTS))
+		return policy_files_from_dir(dir, error);
+	error_refused(error,
+	    "%s is no policy: there is no policy.toml in it, which names the maintainers and the threshold", dir);
+	return NULL;
 }
 
 struct policy *policy_of_folder(const char *dir, int *status)
 {
 	g_autoptr(GError) error = NULL;
-	g_autoptr(GHashTable) files = policy_files_from_dir(dir, &error);
+	g_autoptr(GHashTable) files = files_of(dir, &error);
+	g_autoptr(GPtrArray) mistakes = NULL;
 	autoptr(policy) policy = files != NULL ? policy_load(files, &error) : NULL;
 
-	if (policy != NULL && lint(policy, &error))
+	if (policy != NULL) {
+		mistakes = g_ptr_array_new_with_free_func(g_free);
+		add_unknown_formats(policy, mistakes);
+	} else if (files != NULL && g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_REFUSED)) {
+		mistakes = policy_mistakes(files, NULL);
+	}
+	if (policy != NULL && mistakes->len == 0)
 		return g_steal_pointer(&policy);
-	*status = command_fail(error);
+	*status = mistakes != NULL && mistakes->len > 0 ? tell_mistakes(mistakes) : command_fail(error);
 	return NULL;
 }
 
@@ -104,6 +140,7 @@ static int check(int argc, char **argv)
 		"Example: tagseal policy check ~/policy\n", 1, 1 };
 	autoptr(policy) policy = NULL;
 	autoptr(json) document = NULL;
+	g_auto(GStrv) warnings = NULL;
 	gboolean as_json = FALSE;
 	int status;
 
@@ -113,6 +150,10 @@ static int check(int argc, char **argv)
 	if (policy == NULL)
 		return status;
 	document = describe(policy);
+	warnings = policy_lint(policy, time_now_ms());
+	json_set(document, "warnings", strings((const char *const *)warnings));
+	for (guint i = 0; warnings[i] != NULL; i++)
+		fprintf(stderr, "tagseal: warning: %s\n", warnings[i]);
 	if (as_json)
 		command_print_json(document);
 	else
