@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "gitops/policy.h"
+#include "gitops/policy_rights.h"
 
 static policy_files *split(const uint8_t *data, size_t size)
 {
@@ -45,12 +46,26 @@ static void use(const struct policy *policy)
 	}
 }
 
+/* A policy is refused if and only if there is a mistake to be told, and gives nobody a right over itself. */
+static void compare(const struct policy *policy, policy_files *files)
+{
+	g_autoptr(GPtrArray) mistakes = policy_mistakes(files, NULL);
+	const char *const *names = policy != NULL ? people_names(policy_people(policy)) : NULL;
+
+	if (mistakes == NULL || (policy == NULL) != (mistakes->len > 0))
+		abort();
+	for (guint i = 0; names != NULL && names[i] != NULL; i++)
+		if (policy_widens(policy, policy, names[i]) != NULL)
+			abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	policy_files *files = split(data, size);
 	g_autoptr(GError) error = NULL;
 	autoptr(policy) policy = policy_load(files, &error);
 
+	compare(policy, files);
 	g_hash_table_unref(files);
 	if ((policy == NULL) != (error != NULL))
 		abort();
