@@ -149,17 +149,6 @@ static gboolean artifacts_widened(const struct policy_rule *before, const struct
 	return FALSE;
 }
 
-/* Who may vouch for builds: any change to that may let more through, but for one name less. */
-static gboolean provenance_changed(const struct policy_provenance *before, const struct policy_provenance *now)
-{
-	return before->fetch != NULL && now->fetch != NULL &&
-	       (longer(before->builders, now->builders) || longer(before->keys, now->keys) ||
-		   longer(before->identities, now->identities) || longer(now->identities, before->identities) ||
-		   g_strcmp0(before->roots, now->roots) != 0 || g_strcmp0(before->issuer, now->issuer) != 0 ||
-		   g_strcmp0(before->timestamp_roots, now->timestamp_roots) != 0 ||
-		   g_strcmp0(before->source, now->source) != 0);
-}
-
 /* Which of its members lets more through than before; NULL: none. */
 static const char *rule_weakened(const struct policy_rule *before, const struct policy_rule *now)
 {
@@ -177,7 +166,6 @@ static const char *rule_weakened(const struct policy_rule *before, const struct 
 		{ !g_str_equal(before->commits, now->commits) && g_str_equal(before->commits, "signed"),
 		    "no longer asks for signed commits" },
 		{ longer(now->pinned_by, before->pinned_by), "takes a voucher out of pinned_by" },
-		{ provenance_changed(&before->provenance, &now->provenance), "has others vouch for its provenance" },
 		{ !g_str_equal(before->moved_tags, now->moved_tags) && g_str_equal(now->moved_tags, "allow"),
 		    "allows moved tags" },
 		{ now->resign && !before->resign, "turns resign on" },
@@ -226,6 +214,40 @@ struct change {
 	const char *person;
 };
 
+/* What stands in the files of keys and roots that [policy.provenance] names: a file of the same name may hold another key. */
+static char *vouchers_of(
+    const struct policy *policy, const struct policy_project *project, const struct policy_provenance *p)
+{
+	const char *roots[] = { p->roots != NULL ? p->roots : "", p->timestamp_roots != NULL ? p->timestamp_roots : "" };
+	g_autoptr(GString) all = g_string_new(NULL);
+
+	for (guint i = 0; i < g_strv_length(p->keys) + G_N_ELEMENTS(roots); i++) {
+		const char *name = i < G_N_ELEMENTS(roots) ? roots[i] : p->keys[i - G_N_ELEMENTS(roots)];
+		g_autofree char *path = policy_beside(project->file, name);
+		GBytes *bytes = policy_file(policy, path);
+		g_autofree char *digest = bytes != NULL ? sha256_text_bytes(bytes) : g_strdup("");
+
+		g_string_append_printf(all, "%s\n", digest);
+	}
+	return g_string_free(g_steal_pointer(&all), FALSE);
+}
+
+/* Who may vouch for builds: any change to that but a builder less. */
+static gboolean provenance_changed(const struct change *c, const struct policy_project *old_project,
+    const struct policy_rule *old, const struct policy_project *project, const struct policy_rule *rule)
+{
+	const struct policy_provenance *was = &old->provenance, *is = &rule->provenance;
+	g_autofree char *before = NULL, *now = NULL;
+
+	if (was->fetch == NULL || is->fetch == NULL)
+		return FALSE;
+	before = vouchers_of(c->before, old_project, was);
+	now = vouchers_of(c->now, project, is);
+	return !g_str_equal(before, now) || longer(was->builders, is->builders) ||
+	       longer(was->identities, is->identities) || longer(is->identities, was->identities) ||
+	       g_strcmp0(was->issuer, is->issuer) != 0 || g_strcmp0(was->source, is->source) != 0;
+}
+
 static char *rule_widens(const struct change *c, const struct policy_project *project, const struct policy_rule *rule)
 {
 	const struct policy_project *old_project = policy_project(c->before, project->name);
@@ -245,6 +267,8 @@ static char *rule_widens(const struct change *c, const struct policy_project *pr
 		return g_strdup_printf("%s names another source, and %s has a part in policy \"%s\"", project->file,
 		    c->person, rule->name);
 	what = rule_weakened(old, rule);
+	if (what == NULL && provenance_changed(c, old_project, old, project, rule))
+		what = "has others vouch for its provenance";
 	if (what != NULL)
 		return g_strdup_printf("%s %s, and %s has a part in policy \"%s\"", where, what, c->person, rule->name);
 	what = key_weakened(policy_key(c->before, old->key), policy_key(c->now, rule->key));

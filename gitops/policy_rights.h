@@ -10,7 +10,7 @@
  *   - `tags` or `branches` with a pattern more, `branches` left out, `not_tags` with one less, another `source`;
  *   - a quorum line gone, with a lower count, or open to a name more; `self_approval` on, `hardware_keys` off, a longer `approve_within`;
  *   - `commits` no longer "signed", a voucher less in `pinned_by`, `moved_tags` allowed, `resign` on, `timestamp` or `scan` off;
- *   - in [policy.provenance] a builder, key or identity more, other roots, issuer or source;
+ *   - in [policy.provenance] a builder more, other keys, roots (or bytes of them), identities, issuer or source;
  *   - an artifact more, another type of one, or a format more that it is signed in;
  *   - another key, or its key's file: another `label` or purpose, less in `require`, more in `budget`, more `modules`.
  * Patterns and quorum lines are compared as they stand, so that a rewording which means the same counts as well: it costs one signature more,

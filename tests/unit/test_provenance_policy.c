@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "gitops/policy_rights.h"
 #include "gitops/provenance_policy.h"
 
 #define WIDGET "https://git.example.org/acme/widget.git"
@@ -69,6 +70,46 @@ static void pinned_by_provenance_alone_says_who_may_sign_it(void **state)
 	sample_replace(files, SAMPLE_PROJECT, "[\"approval\"]", "[\"approval\", \"provenance\"]");
 	assert_refused(policy_load(files, &error),
 	    error, "projects/acme-widget.toml:5:1: pinned_by names \"provenance\", and no [policy.provenance] says who may sign it");
+}
+
+static void assert_widens(const char *from, const char *to, const char *words)
+{
+	policy_files *files = files_with_provenance();
+	autoptr(policy) before = sample_load(files_with_provenance());
+	autoptr(policy) now = NULL;
+	g_autofree char *told = NULL;
+
+	if (from != NULL)
+		sample_replace(files, SAMPLE_PROJECT, from, to);
+	now = sample_load(files);
+	told = policy_widens(before, now, "alice");
+	if (words != NULL)
+		assert_contains(told, words);
+	else
+		assert_null(told);
+}
+
+static void having_others_vouch_is_a_right(void **state)
+{
+	assert_widens(NULL, NULL, NULL);
+	assert_widens("builder\"]", "builder\", \"https://ci.example.org/*\"]", "has others vouch for its provenance");
+	assert_widens(
+	    "keys =", "source = \"https://git.example.org/alice/widget\"\nkeys =", "has others vouch for its provenance");
+	assert_widens("{commit}/provenance", "{tag}/provenance", NULL);
+}
+
+static void another_key_in_the_same_file_is_one_too(void **state)
+{
+	policy_files *files = files_with_provenance();
+	autoptr(policy) before = sample_load(files_with_provenance());
+	autoptr(policy) now = NULL;
+	g_autofree char *told = NULL, *pem = support_must("sh", "-c",
+					  "openssl genpkey -quiet -algorithm ed25519 | openssl pkey -pubout", NULL);
+
+	sample_set(files, "projects/builder.pem", pem);
+	now = sample_load(files);
+	told = policy_widens(before, now, "alice");
+	assert_contains(told, "has others vouch for its provenance");
 }
 
 /* --- deciding by it --- */
@@ -149,6 +190,8 @@ int main(void)
 		cmocka_unit_test(provenance_may_be_asked_for),
 		cmocka_unit_test(what_asks_for_nothing_or_too_much_is_refused),
 		cmocka_unit_test(pinned_by_provenance_alone_says_who_may_sign_it),
+		cmocka_unit_test(having_others_vouch_is_a_right),
+		cmocka_unit_test(another_key_in_the_same_file_is_one_too),
 		cmocka_unit_test(what_the_builder_built_from_the_commit_is_good),
 		cmocka_unit_test(what_was_built_otherwise_is_refused_by_the_rule),
 		cmocka_unit_test(the_source_may_have_another_name_at_the_builder),
