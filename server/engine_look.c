@@ -259,7 +259,8 @@ static void take_commit(struct engine *engine, const char *policy)
 	if (policy == NULL || g_strcmp0(policy, engine->policy) == 0)
 		return;
 	if (engine->policy != NULL) {
-		autoptr(json) extra = json_object_new();
+		struct json *extra = json_object_new();
+
 		json_set_string(extra, "policy", policy);
 		engine_event(engine, "policy", NULL, extra);
 	}

@@ -741,6 +741,25 @@ static void a_push_to_a_repository_of_approvals_has_its_projects_looked_at(void 
 	assert_false(is_asked(s, ROLE_GITOPS, 300));
 }
 
+static void a_policy_that_came_into_force_is_told_to_the_log(void **state)
+{
+	autoptr(scene) s = scene_new();
+	autoptr(json) event = NULL;
+
+	commit_start(s);
+	for (guint i = 0; i < 2; i++) {
+		autoptr(message) look = next(s, ROLE_GITOPS, MSG_LOOK);
+
+		looked(s, look, i == 0 ? POLICY : TAG_OBJECT, "{\"projects\":[" WIDGET "]}]}");
+		if (i == 0)
+			hook(s, "acme/widget", 1);
+	}
+	event = event_in_log(s, "policy");
+	assert_string_equal(json_string(event, "policy"), TAG_OBJECT);
+	hook(s, "acme/widget", 2);
+	assert_true(is_asked(s, ROLE_GITOPS, 5000));
+}
+
 /* ---- floods ---- */
 
 static void many_pushes_are_one_look_and_one_after_it(void **state)
@@ -781,6 +800,7 @@ int main(void)
 		cmocka_unit_test(an_approval_taken_back_before_the_key_is_used_has_the_release_wait_again),
 		cmocka_unit_test(the_source_is_fetched_once_more_before_the_key_is_used),
 		cmocka_unit_test(a_denial_that_comes_before_the_key_is_used_is_in_the_record),
+		cmocka_unit_test(a_policy_that_came_into_force_is_told_to_the_log),
 		cmocka_unit_test(many_pushes_are_one_look_and_one_after_it),
 	};
 
