@@ -6,7 +6,7 @@
 #include "server/deadline.h"
 #include "server/names.h"
 
-#define SLACK_MS 15000 /* a fetch ends at its own deadline, and the names are set after that */
+#define SLACK_MS 15000 /* at most: a fetch ends at its own deadline, and the names are set after that */
 
 void gitops_source_clear(struct gitops_source *s)
 {
@@ -24,7 +24,7 @@ gboolean gitops_fetch(struct gitops *g, const char *path, const char *url, const
 
 	g_snprintf(sentence, sizeof(sentence),
 	    "role=gitops level=err the fetch of %s did not end at its deadline: ending, to be started again", shown);
-	deadline_begin(g->limits.deadline_ms + SLACK_MS, sentence);
+	deadline_begin(g->limits.deadline_ms + MIN(g->limits.deadline_ms, SLACK_MS), sentence);
 	done = mirror_fetch(path, url, sources, &g->limits, &refs, error);
 	deadline_end();
 	return done;

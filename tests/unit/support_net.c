@@ -35,3 +35,15 @@ int dial(guint16 port)
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;
 }
+
+guint16 listen_silently(int *fd)
+{
+	struct sockaddr_in address = loopback(0);
+	socklen_t size = sizeof(address);
+
+	*fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(*fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(*fd, 8), 0);
+	assert_int_equal(getsockname(*fd, (struct sockaddr *)&address, &size), 0);
+	return ntohs(address.sin_port);
+}

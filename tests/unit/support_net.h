@@ -7,3 +7,5 @@
 guint16 free_port(void);
 /* A connection to it, with a time limit on reads and writes. */
 int dial(guint16 port);
+/* A socket that takes connections and never says a word: its port. */
+guint16 listen_silently(int *fd);

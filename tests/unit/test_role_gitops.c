@@ -1,6 +1,7 @@
 /* The gitops role over real repositories: what it finds at the sources, and what it answers about a tag in each of its conditions. */
 #include "tests/unit/support_builder.h"
 #include "tests/unit/support_gitops.h"
+#include "tests/unit/support_net.h"
 
 #include <string.h>
 
@@ -376,6 +377,37 @@ static void without_fetch_the_mirror_is_asked(void **state)
 	assert_member(after, "approval", "passed");
 }
 
+/* ssh is libgit2's own: nobody there looks at a clock. */
+static void a_source_that_hangs_ends_the_process_at_its_deadline(void **state)
+{
+	g_autofree char *key = sample_ssh_key("alice");
+	g_autofree char *more = g_strdup_printf("[git]\nallow_private = true\ndeadline = \"1s\"\nssh_key_file = "
+						"\"%s\"\nssh_known_hosts_file = \"%s.pub\"\n",
+	    key, key);
+	autoptr(scene) s = scene_with(more);
+	policy_files *files = policy_of_ours(s);
+	autofd int listening = -1;
+	guint16 port = listen_silently(&listening);
+	g_autofree char *there = g_strdup_printf("file://%s", s->source),
+			*silent = g_strdup_printf("ssh://git@127.0.0.1:%u/widget.git", port);
+	autoptr(message) m = message_new(MSG_LOOK, 0);
+	struct json *projects = json_array_new();
+
+	sample_replace(files, SAMPLE_PROJECT, there, silent);
+	publish(s, files);
+	json_append_string(projects, "acme/widget");
+	json_set(m->body, "projects", projects);
+	test_role_tell(s->gitops, ROLE_ENGINE, m);
+	assert_int_equal(test_role_wait(s->gitops), 1);
+	scene_start(s);
+	m->number = 0;
+	json_set(m->body, "projects", json_array_new());
+	{
+		autoptr(message) answer = test_role_ask(s->gitops, ROLE_ENGINE, m, MSG_LOOKED);
+		assert_outcome(answer, "ok", NULL);
+	}
+}
+
 static void a_rewound_policy_is_refused_also_after_a_restart(void **state)
 {
 	autoptr(scene) s = scene_new();
@@ -447,6 +479,7 @@ int main(void)
 		cmocka_unit_test(approvals_of_strangers_are_listed_and_do_not_count),
 		cmocka_unit_test(an_approval_in_the_tags_history_counts),
 		cmocka_unit_test(without_fetch_the_mirror_is_asked),
+		cmocka_unit_test(a_source_that_hangs_ends_the_process_at_its_deadline),
 		cmocka_unit_test(a_rewound_policy_is_refused_also_after_a_restart),
 		cmocka_unit_test(an_unknown_project_is_refused),
 	};
