@@ -145,6 +145,8 @@ void gate_record_run(struct engine *engine, struct release *release);
 void gate_publish_run(struct engine *engine, struct release *release);
 /* Signed releases that this one may be measured against, newest first: [{record, tag, commit, purpose}] (engine_base.c). */
 struct json *engine_bases(struct engine *engine, const struct release *release);
+/* Keeps the one that gitops chose; refused unless it is one of ours. None is always taken: then the range is the whole history. */
+gboolean engine_keep_base(struct release *release, const struct json *body, GError **error);
 /* Asks gitops what the source and the people say now; gate_source_run() and gate_approval_run() share it. */
 void gate_decide(struct engine *engine, struct release *release, gboolean fetch, answer_fn answer);
 /* Part of `fetch` (fetch_provenance.c): asks for what is missing of the provenance that the rule wants; nothing if it wants none. */

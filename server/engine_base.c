@@ -2,6 +2,7 @@
  * Which signed releases of a project a new one may be measured against. gitops finds the newest that the tagged commit descends from; once it has, this release
  * keeps it, so that what approvers bound themselves to does not change when another release is signed meanwhile.
  */
+#include "gitops/base/error.h"
 #include "server/engine.h"
 
 #define BASES_MAX 100 /* releases looked at, newest first */
@@ -39,4 +40,21 @@ struct json *engine_bases(struct engine *engine, const struct release *release)
 			json_append(bases, base);
 	}
 	return bases;
+}
+
+gboolean engine_keep_base(struct release *release, const struct json *body, GError **error)
+{
+	const struct json *base = json_get(body, "base");
+	autoptr(json) ours = json_length(base) > 0 ? engine_bases(release->engine, release) : json_array_new();
+	gboolean known = json_length(base) == 0;
+
+	for (guint i = 0; !known && i < json_length(ours); i++)
+		known = json_equal(base, json_at(ours, i));
+	if (!known) {
+		error_refused(error, "the gitops process has the range begin at a release that it was not told of");
+		return FALSE;
+	}
+	if (base != NULL)
+		json_set(release->work, "base", json_copy(base));
+	return TRUE;
 }

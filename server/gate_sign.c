@@ -155,6 +155,7 @@ static void ask_judge(
 	json_set_string(m->body, "tag_object", release->tag_object);
 	json_set_integer(m->body, "tag_first_seen", release->created_ms);
 	json_set_boolean(m->body, "first_object", json_boolean(release->work, "first_object", FALSE));
+	json_set_string(m->body, "base", json_as_string(json_path(release->work, "base.commit")));
 	json_set_string(m->body, "artifact", json_string(artifact, "name"));
 	json_set_string(m->body, "blob", json_string(artifact, "blob"));
 	json_set_string(m->body, "key", json_string(release->work, "key"));

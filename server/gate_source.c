@@ -93,7 +93,7 @@ static void take_record(struct release *release, const struct json *sections)
 
 static void take_work(struct release *release, const struct json *sections, const struct json *body)
 {
-	static const char *const to_work[] = { "key", "purpose", "rule", "moved_tags", "approve_by", "base" };
+	static const char *const to_work[] = { "key", "purpose", "rule", "moved_tags", "approve_by" };
 
 	for (guint i = 0; i < G_N_ELEMENTS(to_work); i++)
 		if (json_get(body, to_work[i]) != NULL)
@@ -177,6 +177,8 @@ static gboolean is_evidence(const char *name)
 /* Not `anew`: what was made of the artifacts stays, and only what the people said is taken. */
 static gboolean take_answer(struct release *release, struct message *answer, gboolean anew, GError **error)
 {
+	if (!engine_keep_base(release, answer->body, error))
+		return FALSE;
 	for (guint i = 0; i < answer->files->len; i++) {
 		const struct message_file *file = &g_array_index(answer->files, struct message_file, i);
 		gboolean ours = g_str_equal(file->name, "certificates") || g_str_equal(file->name, "openpgp");

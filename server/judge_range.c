@@ -30,6 +30,11 @@ gboolean judge_range_read(const struct message *m, const char *commit, struct ju
 		error_refused(error, "judge: the range report is about another commit than the tagged one");
 		return FALSE;
 	}
+	/* gitops wrote the report; engine, which gitops cannot make say so, knows which release was signed last. */
+	if (g_strcmp0(json_string(report, "base"), json_string(m->body, "base")) != 0) {
+		error_refused(error, "judge: the range report begins elsewhere than the release");
+		return FALSE;
+	}
 	r->range_sha256 = sha256_text_bytes(bytes);
 	r->range_base = g_strdup(json_string(report, "base"));
 	if (message_find(m, "range-commits") != NULL)

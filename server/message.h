@@ -100,7 +100,7 @@ enum message_kind {
 	/* scan -> judge, no answer, sent before SCANNED: {blob: sha256, report} where report.verdict is "clean" or anything else */
 	MSG_SCAN_SEEN,
 
-	/* engine -> judge -> engine. {id, project, tag, tag_object, tag_first_seen, first_object, artifact: name, blob: sha256, key, format, hash, time,
+	/* engine -> judge -> engine. {id, project, tag, tag_object, tag_first_seen, first_object, base: commit or absent, artifact: name, blob: sha256, key, format, hash, time,
 	 * description, url, now} + files "blob", "certificates" and evidence "tag", "approval-N", "range.json", "range-commits", "seen.json"
 	 * {outcome, reason, use: {token, key, number, digest}} (also when the use came to nothing) + file "signature" */
 	MSG_JUDGE,

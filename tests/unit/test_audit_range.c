@@ -339,6 +339,7 @@ static struct question *question_new(const char *tip, const struct range *range,
 	autoptr(message) m = message_new(MSG_JUDGE, 0);
 
 	assert_true(message_add_bytes(m, "range.json", range->bytes, NULL));
+	json_set_string(m->body, "base", base);
 	if (with_commits)
 		assert_true(message_add_bytes(m, "range-commits", range->proof, NULL));
 	q->request.tag_first_seen = time_now_ms();
@@ -410,6 +411,18 @@ static void judge_refuses_a_report_about_another_commit(void **state)
 	assert_refused(FALSE, error, "the range report is about another commit than the tagged one");
 }
 
+/* gitops alone cannot have the range begin above an unsigned commit. */
+static void judge_refuses_a_report_that_begins_elsewhere(void **state)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *unsigned_commit = trust_text("git -C repo rev-parse bad~1");
+	autoptr(range) shorter = range_of(unsigned_commit, bad_tip);
+	autoptr(question) q = question_new(bad_tip, shorter, TRUE, &error);
+
+	assert_null(q->request.range_commits);
+	assert_refused(FALSE, error, "the range report begins elsewhere than the release");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -431,6 +444,7 @@ int main(void)
 		cmocka_unit_test(judge_refuses_an_unsigned_commit_whatever_engine_says),
 		cmocka_unit_test(judge_refuses_when_the_evidence_is_missing),
 		cmocka_unit_test(judge_refuses_a_report_about_another_commit),
+		cmocka_unit_test(judge_refuses_a_report_that_begins_elsewhere),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -586,6 +586,32 @@ static void a_release_that_no_record_can_hold_is_rejected_before_a_key_is_used(v
 
 #define DENIAL "\"approvals\":[{\"commit\":\"" TAG_OBJECT "\",\"counts\":true,\"word\":\"deny\"}],"
 
+/* gitops parses what strangers made: where a range begins, it may only choose among the releases that the engine knows. */
+static void a_base_that_gitops_makes_up_is_refused(void **state)
+{
+	autoptr(scene) s = scene_new();
+	autoptr(message) request = NULL;
+	autoptr(message) append = NULL;
+	autoptr(json) record = NULL;
+	struct message *m;
+	struct json *base = json_object_new();
+
+	show_tag(s);
+	commit_start(s);
+	request = next(s, ROLE_GITOPS, MSG_DECIDE);
+	assert_int_equal(json_length(json_get(request->body, "bases")), 0);
+	m = message_answer(request, MSG_DECIDED, NULL);
+	json_set_string(base, "commit", TAG_OBJECT);
+	json_set_string(m->body, "source", "passed");
+	json_set(m->body, "base", base);
+	add_json(m, "sections.json", "{\"artifacts\":[]}");
+	send_to_engine(s, ROLE_GITOPS, m);
+	append = next(s, ROLE_LEDGER, MSG_APPEND);
+	record = document_of(append);
+	assert_string_equal(json_as_string(json_path(record, "end.outcome")), "rejected");
+	assert_contains(json_as_string(json_path(record, "end.reason")), "begin at a release that it was not told of");
+}
+
 static void a_denial_that_comes_before_the_key_is_used_is_in_the_record(void **state)
 {
 	autoptr(scene) s = scene_new();
@@ -799,6 +825,7 @@ int main(void)
 		cmocka_unit_test(a_source_that_hangs_takes_one_worker_and_no_second_one),
 		cmocka_unit_test(an_approval_taken_back_before_the_key_is_used_has_the_release_wait_again),
 		cmocka_unit_test(the_source_is_fetched_once_more_before_the_key_is_used),
+		cmocka_unit_test(a_base_that_gitops_makes_up_is_refused),
 		cmocka_unit_test(a_denial_that_comes_before_the_key_is_used_is_in_the_record),
 		cmocka_unit_test(a_policy_that_came_into_force_is_told_to_the_log),
 		cmocka_unit_test(many_pushes_are_one_look_and_one_after_it),
