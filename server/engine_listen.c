@@ -130,14 +130,29 @@ static gboolean read_hook(const struct message *message, struct hook *hook)
 	       is_ref_name(hook->ref) && hook->new_id != NULL && is_object_id(hook->new_id);
 }
 
+/* Another object of that name: the release of the one before waits for nothing any more. */
+static void wake_moved(struct engine *engine, const struct release *started)
+{
+	g_autoptr(GList) all = g_hash_table_get_values(engine->releases);
+
+	for (GList *one = all; one != NULL; one = one->next) {
+		struct release *other = one->data;
+		if (other != started && other->gate <= GATE_APPROVAL && g_str_equal(other->project, started->project) &&
+		    g_str_equal(other->tag, started->tag))
+			gate_wake(engine, other);
+	}
+}
+
 static void follow(struct engine *engine, const struct hook *hook)
 {
 	for (char **name = hook->approved; name != NULL && *name != NULL; name++)
 		engine_look(engine, *name);
-	if (hook->started != NULL)
+	if (hook->started != NULL) {
+		wake_moved(engine, hook->started);
 		gate_enter(engine, hook->started, GATE_SOURCE);
-	else if (hook->known != NULL || hook->approved == NULL || hook->approved[0] == NULL)
+	} else if (hook->known != NULL || hook->approved == NULL || hook->approved[0] == NULL) {
 		engine_look(engine, hook->known != NULL ? hook->known->name : NULL);
+	}
 }
 
 void engine_hook(struct role_context *role, struct peer *from, struct message *message)
