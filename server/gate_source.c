@@ -237,6 +237,9 @@ static void decided(
 		gate_error(engine, release, error != NULL ? error : failure);
 		return;
 	}
+	/* A policy that is in force since: it may name other sources, other tags, another place for approvals. */
+	if (json_string(answer->body, "policy") != NULL && !is(answer->body, "policy", engine->policy))
+		engine_look(engine, NULL);
 	if (is(answer->body, "source", "ignored")) { /* no rule of the project matches this tag: none of our business */
 		g_autoptr(GError) gone = NULL;
 		if (store_begin(engine->store, FALSE, &gone) && store_remove(engine->store, release->id, &gone) &&
