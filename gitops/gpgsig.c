@@ -91,76 +91,22 @@ GBytes *gpgsig_dearmor(const char *text, size_t size, const char *label, GError 
 #define SUB_CREATED 2
 #define SUB_EXPIRES 3
 #define SUB_ISSUER 16
-#define SUB_NOTATION 20
 #define SUB_SIGNER_UID 28
 #define SUB_ISSUER_FINGERPRINT 33
 #define CRITICAL 0x80
 
-/* RFC 4880 4.2.2 and 5.2.3.1 share this form; lengths that come in parts are refused. */
-static gboolean take_length(struct cursor *c, size_t *length, const char *field)
-{
-	uint8_t first, second;
-	uint32_t wide;
-
-	if (!cursor_u8(c, &first, field))
-		return FALSE;
-	if (first < 192) {
-		*length = first;
-		return TRUE;
-	}
-	if (first < 224) {
-		if (!cursor_u8(c, &second, field))
-			return FALSE;
-		*length = ((size_t)(first - 192) << 8) + second + 192;
-		return TRUE;
-	}
-	if (first != 255)
-		return cursor_refuse(c, field, "a length in parts");
-	if (!cursor_be32(c, &wide, field))
-		return FALSE;
-	*length = wide;
-	return TRUE;
-}
-
-/* Headers of the old form.   RFC 4880 4.2.1 */
-static gboolean take_old_length(struct cursor *c, uint8_t kind, size_t *length)
-{
-	uint8_t one;
-	uint16_t two;
-	uint32_t four;
-
-	if (kind == 0 && cursor_u8(c, &one, "packet"))
-		*length = one;
-	else if (kind == 1 && cursor_be16(c, &two, "packet"))
-		*length = two;
-	else if (kind == 2 && cursor_be32(c, &four, "packet"))
-		*length = four;
-	else
-		return cursor_refuse(c, "packet", "it has no length");
-	return TRUE;
-}
-
 /* The one packet that all bytes are. */
-static gboolean packet_take(struct cursor *c, struct cursor *body)
+static gboolean packet_take(struct cursor *c, struct span *body)
 {
-	const uint8_t *data;
-	uint8_t header, tag;
-	size_t length = 0;
+	uint8_t tag;
 
-	if (!cursor_u8(c, &header, "packet"))
+	if (!pgp_take_packet(c, &tag, body))
 		return FALSE;
-	if ((header & 0x80) == 0)
-		return cursor_refuse(c, "packet", "not an OpenPGP packet");
-	tag = (header & 0x40) != 0 ? header & 0x3f : header >> 2 & 0x0f;
 	if (tag != TAG_SIGNATURE)
 		return cursor_refuse(c, "packet", "packet %u stands where a signature must", tag);
-	if (!((header & 0x40) != 0 ? take_length(c, &length, "packet") : take_old_length(c, header & 3, &length)) ||
-	    !cursor_bytes(c, &data, length, "packet"))
-		return FALSE;
 	if (cursor_left(c) > 0)
 		return cursor_refuse(
 		    c, "packet", "%zu bytes follow it; exactly one signature must stand", cursor_left(c));
-	cursor_init(body, data, length);
 	return TRUE;
 }
 
@@ -201,64 +147,24 @@ static gboolean head_take(struct cursor *c)
 	return TRUE;
 }
 
-static gboolean fingerprint_take(struct cursor *c, struct gpgsig *sig)
+static gboolean hashed_check(uint8_t type, struct cursor *c)
 {
-	const uint8_t *data;
-	uint8_t version;
-	g_autofree char *hex = NULL;
+	static const uint8_t understood[] = { SUB_CREATED, SUB_EXPIRES, SUB_ISSUER, SUB_SIGNER_UID,
+		SUB_ISSUER_FINGERPRINT };
 
-	if (!cursor_u8(c, &version, "issuer") || version != 4 || cursor_left(c) != 20)
-		return cursor_refuse(c, "issuer", "not the fingerprint of a version 4 key");
-	if (!cursor_bytes(c, &data, 20, "issuer"))
-		return FALSE;
-	hex = hex_encode(data, 20);
-	g_free(sig->issuer);
-	sig->issuer = g_ascii_strup(hex, -1);
-	return TRUE;
-}
-
-static gboolean time_take(struct cursor *c, int64_t *time, const char *field)
-{
-	uint32_t value;
-
-	if (*time != 0)
-		return cursor_refuse(c, field, "it stands twice");
-	if (!cursor_be32(c, &value, field))
-		return FALSE;
-	*time = value;
-	return cursor_left(c) == 0 || cursor_refuse(c, field, "it is too long");
-}
-
-static gboolean hashed_take(uint8_t type, struct cursor *c, struct gpgsig *sig)
-{
-	gboolean critical = (type & CRITICAL) != 0;
-
-	switch (type & ~CRITICAL) {
-	case SUB_CREATED:
-		return time_take(c, &sig->created, "creation time");
-	case SUB_EXPIRES:
-		return time_take(c, &sig->expires, "expiry");
-	case SUB_ISSUER_FINGERPRINT:
-		return fingerprint_take(c, sig);
-	case SUB_ISSUER:
-	case SUB_SIGNER_UID:
-		return TRUE;
-	default: /* whoever made it critical forbids us to overlook it */
-		return !critical ||
-		       cursor_refuse(c, "subpacket", "critical subpacket %u is not understood", type & ~CRITICAL);
-	}
+	/* Whoever made it critical forbids us to overlook it. */
+	return (type & CRITICAL) == 0 || memchr(understood, type & ~CRITICAL, sizeof(understood)) != NULL ||
+	       cursor_refuse(c, "subpacket", "critical subpacket %u is not understood", type & ~CRITICAL);
 }
 
 /* Nothing signs this area: hints about the issuer are harmless, anything else could change the meaning. */
-static gboolean unhashed_take(uint8_t type, struct cursor *c, struct gpgsig *sig)
+static gboolean unhashed_check(uint8_t type, struct cursor *c)
 {
-	(void)sig;
 	return type == SUB_ISSUER || type == SUB_ISSUER_FINGERPRINT ||
 	       cursor_refuse(c, "subpacket", "subpacket %u stands where nothing signs it", type & ~CRITICAL);
 }
 
-static gboolean area_take(
-    struct cursor *c, gboolean (*each)(uint8_t, struct cursor *, struct gpgsig *), struct gpgsig *sig)
+static gboolean area_check(struct cursor *c, gboolean (*check)(uint8_t, struct cursor *))
 {
 	const uint8_t *data;
 	uint16_t size;
@@ -272,26 +178,36 @@ static gboolean area_take(
 		size_t length;
 		uint8_t type;
 
-		if (!take_length(&area, &length, "subpacket") || !cursor_bytes(&area, &data, length, "subpacket"))
+		if (!pgp_take_length(&area, &length, "subpacket") || !cursor_bytes(&area, &data, length, "subpacket"))
 			break;
 		cursor_init(&sub, data, length);
-		if (!cursor_u8(&sub, &type, "subpacket") || !each(type, &sub, sig))
+		if (!cursor_u8(&sub, &type, "subpacket") || !check(type, &sub))
 			return cursor_refuse(c, sub.field, "%s", sub.reason);
 	}
 	return area.field == NULL || cursor_refuse(c, area.field, "%s", area.reason);
 }
 
-gboolean gpgsig_parse(GBytes *packets, struct gpgsig *sig, GError **error)
+static gboolean signature_read(struct cursor *c, struct span body, struct pgp_signature *sig)
 {
-	struct cursor c, body = { 0 };
+	if (!pgp_signature_read(body, sig))
+		return cursor_refuse(c, "subpackets", "they cannot be read");
+	if (sig->created == 0)
+		return cursor_refuse(c, "creation time", "it is missing");
+	if (sig->strange)
+		return cursor_refuse(c, "subpackets", "one stands twice or cannot be read");
+	return sig->issuer[0] != '\0' || cursor_refuse(c, "issuer", "it does not say which key made it");
+}
 
-	*sig = (struct gpgsig){ 0 };
+gboolean gpgsig_parse(GBytes *packets, struct pgp_signature *sig, GError **error)
+{
+	struct cursor c, reader;
+	struct span body;
+
 	cursor_init(&c, g_bytes_get_data(packets, NULL), g_bytes_get_size(packets));
 	if (!packet_take(&c, &body))
 		return cursor_fail(&c, "OpenPGP signature", error);
-	if (head_take(&body) && area_take(&body, hashed_take, sig) && area_take(&body, unhashed_take, sig) &&
-	    (sig->created != 0 || cursor_refuse(&body, "creation time", "it is missing")))
-		return TRUE;
-	g_clear_pointer(&sig->issuer, g_free);
-	return cursor_fail(&body, "OpenPGP signature", error);
+	cursor_init(&reader, body.data, body.size);
+	return (head_take(&reader) && area_check(&reader, hashed_check) && area_check(&reader, unhashed_check) &&
+		   signature_read(&reader, body, sig)) ||
+	       cursor_fail(&reader, "OpenPGP signature", error);
 }

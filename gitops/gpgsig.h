@@ -4,18 +4,10 @@
  */
 #pragma once
 
-#include <glib.h>
-#include <stdint.h>
-
-#include "gitops/base/error.h"
+#include "gitops/pgp.h"
 
 /* The bytes inside the one armor block of that label ("PGP SIGNATURE") that text consists of; blanks around it are taken. */
 GBytes *gpgsig_dearmor(const char *text, size_t size, const char *label, GError **error);
 
-struct gpgsig {
-	int64_t created, expires; /* seconds; expires 0: never. Both from the part that is signed */
-	char *issuer; /* full fingerprint, upper-case hex, or NULL: a hint */
-};
-/* Exactly one version 4 signature over a document, by algorithms and with contents that we take. On success the caller frees
- * issuer. */
-gboolean gpgsig_parse(GBytes *packets, struct gpgsig *sig, GError **error);
+/* Exactly one version 4 signature over a document, by algorithms and with contents that we take. It points into the packets. */
+gboolean gpgsig_parse(GBytes *packets, struct pgp_signature *sig, GError **error);

@@ -1,9 +1,6 @@
 /*
  * SSH keys, plain ones and security keys (sk-), and signatures by them.   PROTOCOL.u2f, RFC 4253 6.6, RFC 5656 3.1, RFC 8709
  */
-#include <openssl/core_names.h>
-#include <openssl/ec.h>
-#include <openssl/param_build.h>
 #include <string.h>
 
 #include "gitops/base/bytes.h"
@@ -15,13 +12,7 @@
 #define SK_USER_PRESENT 0x01
 #define SK_USER_VERIFIED 0x04
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_PKEY, EVP_PKEY_free)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_PKEY_CTX, EVP_PKEY_CTX_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_MD_CTX, EVP_MD_CTX_free)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(ECDSA_SIG, ECDSA_SIG_free)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(OSSL_PARAM, OSSL_PARAM_free)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(OSSL_PARAM_BLD, OSSL_PARAM_BLD_free)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(BIGNUM, BN_free)
 
 static const struct ssh_type ssh_types[] = {
 	{ "ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com", SSH_ED25519 },
@@ -85,18 +76,6 @@ const char *ssh_key_type(const struct ssh_key *key)
 	return key->type->name;
 }
 
-static EVP_PKEY *pkey_from(const char *algorithm, OSSL_PARAM_BLD *build)
-{
-	g_autoptr(OSSL_PARAM) params = OSSL_PARAM_BLD_to_param(build);
-	g_autoptr(EVP_PKEY_CTX) context = EVP_PKEY_CTX_new_from_name(NULL, algorithm, NULL);
-	EVP_PKEY *pkey = NULL;
-
-	if (params == NULL || context == NULL || EVP_PKEY_fromdata_init(context) != 1 ||
-	    EVP_PKEY_fromdata(context, &pkey, EVP_PKEY_PUBLIC_KEY, params) != 1)
-		return NULL;
-	return pkey;
-}
-
 static EVP_PKEY *ed25519_take(struct cursor *c)
 {
 	struct span point;
@@ -104,7 +83,7 @@ static EVP_PKEY *ed25519_take(struct cursor *c)
 
 	if (!ssh_take(c, &point, "Ed25519 key"))
 		return NULL;
-	pkey = point.size == 32 ? EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, point.data, point.size) : NULL;
+	pkey = pkey_ed25519(point);
 	if (pkey == NULL)
 		cursor_refuse(c, "Ed25519 key", "not a key of 32 bytes");
 	return pkey;
@@ -112,17 +91,12 @@ static EVP_PKEY *ed25519_take(struct cursor *c)
 
 static EVP_PKEY *ecdsa_take(struct cursor *c, const struct ssh_type *type)
 {
-	g_autoptr(OSSL_PARAM_BLD) build = OSSL_PARAM_BLD_new();
 	struct span point;
 	EVP_PKEY *pkey;
 
 	if (!ssh_take_text(c, type->curve, "curve") || !ssh_take(c, &point, "point"))
 		return NULL;
-	pkey = point.size > 0 && point.data[0] == POINT_CONVERSION_UNCOMPRESSED &&
-		       OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, type->group, 0) == 1 &&
-		       OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point.data, point.size) == 1
-		   ? pkey_from("EC", build)
-		   : NULL;
+	pkey = pkey_ec(type->group, point);
 	if (pkey == NULL)
 		cursor_refuse(c, "point", "not an uncompressed point of %s", type->curve);
 	return pkey;
@@ -130,26 +104,22 @@ static EVP_PKEY *ecdsa_take(struct cursor *c, const struct ssh_type *type)
 
 static EVP_PKEY *rsa_take(struct cursor *c)
 {
-	g_autoptr(OSSL_PARAM_BLD) build = OSSL_PARAM_BLD_new();
-	g_autoptr(BIGNUM) bn_e = NULL;
-	g_autoptr(BIGNUM) bn_n = NULL;
 	struct span e, n;
-	EVP_PKEY *pkey = NULL;
+	EVP_PKEY *pkey;
+	int bits;
 
 	if (!ssh_take_mpint(c, &e, "exponent") || !ssh_take_mpint(c, &n, "modulus"))
 		return NULL;
-	bn_e = BN_bin2bn(e.data, e.size, NULL);
-	bn_n = BN_bin2bn(n.data, n.size, NULL);
-	if (BN_num_bits(bn_n) < RSA_BITS_MIN || BN_num_bits(bn_n) > RSA_BITS_MAX)
-		cursor_refuse(
-		    c, "modulus", "RSA of %d bits; %d to %d are taken", BN_num_bits(bn_n), RSA_BITS_MIN, RSA_BITS_MAX);
-	else if (BN_num_bits(bn_e) > 64 || BN_is_one(bn_e) || !BN_is_odd(bn_e) || !BN_is_odd(bn_n))
-		cursor_refuse(c, "exponent", "not a sound RSA key");
-	else if (OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, bn_n) != 1 ||
-		 OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, bn_e) != 1 ||
-		 (pkey = pkey_from("RSA", build)) == NULL)
-		cursor_refuse(c, "modulus", "not a key that OpenSSL can use");
-	return pkey;
+	pkey = pkey_rsa(n, e);
+	bits = pkey != NULL ? EVP_PKEY_get_bits(pkey) : 0;
+	if (pkey == NULL)
+		cursor_refuse(c, "modulus", "not a sound RSA key");
+	else if (bits < RSA_BITS_MIN || bits > RSA_BITS_MAX)
+		cursor_refuse(c, "modulus", "RSA of %d bits; %d to %d are taken", bits, RSA_BITS_MIN, RSA_BITS_MAX);
+	else
+		return pkey;
+	EVP_PKEY_free(pkey);
+	return NULL;
 }
 
 const struct ssh_type *ssh_type_find(struct span name, gboolean certificate)
@@ -249,38 +219,16 @@ static gboolean sk_flags_take(struct cursor *c, gboolean verify_required, uint8_
 	return TRUE;
 }
 
-/* RFC 5656 3.1.2's two mpints as the DER that OpenSSL wants. */
-static GBytes *ecdsa_der(struct span blob)
+/* Two mpints within a string.   RFC 5656 3.1.2 */
+static GBytes *ecdsa_signature(struct span blob)
 {
-	g_autoptr(ECDSA_SIG) sig = ECDSA_SIG_new();
 	struct span r, s;
 	struct cursor c;
-	unsigned char *der = NULL;
-	GBytes *bytes;
-	int size;
 
 	cursor_init(&c, blob.data, blob.size);
 	if (!ssh_take_mpint(&c, &r, "r") || !ssh_take_mpint(&c, &s, "s") || cursor_left(&c) != 0)
 		return NULL;
-	if (ECDSA_SIG_set0(sig, BN_bin2bn(r.data, r.size, NULL), BN_bin2bn(s.data, s.size, NULL)) != 1)
-		return NULL;
-	size = i2d_ECDSA_SIG(sig, &der);
-	bytes = size > 0 ? g_bytes_new(der, size) : NULL;
-	OPENSSL_free(der);
-	return bytes;
-}
-
-/* Some signers drop leading zeros: OpenSSH pads them again, and so do we.   RFC 4253 6.6 */
-static GBytes *rsa_padded(struct span blob, const EVP_PKEY *pkey)
-{
-	size_t size = EVP_PKEY_get_size(pkey);
-	guint8 *padded;
-
-	if (blob.size == 0 || blob.size > size)
-		return NULL;
-	padded = g_malloc0(size);
-	memcpy(padded + size - blob.size, blob.data, blob.size);
-	return g_bytes_new_take(padded, size);
+	return pkey_ecdsa_signature(r, s);
 }
 
 static gboolean pkey_verify(EVP_PKEY *pkey, const char *digest, GBytes *signature, struct span message)
@@ -323,9 +271,9 @@ gboolean ssh_key_verify(
 	if (!cursor_end(&c, what, error))
 		return FALSE;
 	if (key->type->algorithm == SSH_RSA)
-		bytes = rsa_padded(blob, key->pkey);
+		bytes = pkey_rsa_signature(key->pkey, blob); /* as OpenSSH.   RFC 4253 6.6 */
 	else if (key->type->algorithm == SSH_ECDSA)
-		bytes = ecdsa_der(blob);
+		bytes = ecdsa_signature(blob);
 	else
 		bytes = g_bytes_new(blob.data, blob.size);
 	if (key->type->security_key) {

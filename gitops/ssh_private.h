@@ -6,14 +6,10 @@
 #include <openssl/evp.h>
 
 #include "gitops/base/cursor.h"
+#include "gitops/pkey.h"
 #include "gitops/ssh.h"
 
 #define SSH_BLOB_MAX 16384 /* of a key, a signature or a certificate, which holds two of either */
-
-struct span {
-	const uint8_t *data;
-	size_t size;
-};
 
 gboolean span_is(struct span s, const char *text);
 gboolean ssh_take(struct cursor *c, struct span *out, const char *field);
