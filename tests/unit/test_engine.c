@@ -239,16 +239,30 @@ static void judged(struct scene *s, const struct message *request, int code)
 	send_to_engine(s, ROLE_JUDGE, m);
 }
 
+/* The event of that word among the documents of a batch, or NULL. */
+static struct json *event_among(const struct message *append, const char *word)
+{
+	for (guint i = 0; i < append->files->len; i++) {
+		const struct message_file *file = &g_array_index(append->files, struct message_file, i);
+		g_autoptr(GBytes) bytes = g_str_equal(file->name, "document") ? fd_read(file->fd, 1 << 20, NULL) : NULL;
+		autoptr(json) document = bytes != NULL ? json_parse_bytes(bytes, NULL) : NULL;
+
+		if (document != NULL && g_strcmp0(json_string(document, "event"), word) == 0)
+			return g_steal_pointer(&document);
+	}
+	return NULL;
+}
+
 /* Takes what comes to the log until an event of that word; what comes is committed. */
 static struct json *event_in_log(struct scene *s, const char *word)
 {
 	for (guint i = 0; i < 8; i++) {
 		autoptr(message) append = next(s, ROLE_LEDGER, MSG_APPEND);
-		autoptr(json) document = document_of(append);
+		struct json *event = event_among(append, word);
 
 		commit_entry(s, append);
-		if (g_strcmp0(json_string(document, "event"), word) == 0)
-			return g_steal_pointer(&document);
+		if (event != NULL)
+			return event;
 	}
 	fail_msg("no event \"%s\" came to the log", word);
 	return NULL;
