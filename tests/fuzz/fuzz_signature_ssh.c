@@ -10,7 +10,10 @@ static const char alice[] =
     "ssh = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMHhqUn/awTaWwSpufN4/3XsEoAEiUJBKmQC8cSf62/B a\",\n"
     " \"ecdsa-sha2-nistp256 "
     "AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBJqQT2EDA79EUOBCroASzNiAtl7+p9eQ06+"
-    "Aod8fPGMK5k9TQgnJD8k4uXHFMERVYk+Ol21S0N2dJZe8JvIVhTg= b\"]\n";
+    "Aod8fPGMK5k9TQgnJD8k4uXHFMERVYk+Ol21S0N2dJZe8JvIVhTg= b\",\n"
+    " \"sk-ssh-ed25519@openssh.com "
+    "AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIPVDGLdWR1Pa6XPPF0HDqWQWyEd3Ew8YPEIZgrVI1atOAAAABHNzaDo= c\",\n"
+    " \"cert-authority ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINAyyXTaZzxZrycszePC+DW0acv60bPjvevCHzoMl8Xa d\"]\n";
 
 static struct people *signers(void)
 {
