@@ -11,6 +11,7 @@
 
 struct keyring {
 	GHashTable *keys, *authorities; /* fingerprint -> struct ssh_key */
+	GHashTable *ids; /* blob of one of the keys -> its fingerprint: hashing it for each signature is felt */
 };
 
 static void *keyring_new(GError **error)
@@ -20,6 +21,7 @@ static void *keyring_new(GError **error)
 	(void)error;
 	ring->keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)ssh_key_free);
 	ring->authorities = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)ssh_key_free);
+	ring->ids = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, g_free);
 	return ring;
 }
 
@@ -29,6 +31,7 @@ static void keyring_free(void *keyring)
 
 	g_hash_table_unref(ring->keys);
 	g_hash_table_unref(ring->authorities);
+	g_hash_table_unref(ring->ids);
 	g_free(ring);
 }
 
@@ -82,8 +85,8 @@ static gboolean line_read(const char *text, struct line *line, const struct toml
 	return TRUE;
 }
 
-/* The key of "TYPE BASE64 [COMMENT]", as it stands in id_*.pub, and its fingerprint. */
-static struct ssh_key *key_read(const char *text, char **id, const struct toml *entry, GError **error)
+/* The key of "TYPE BASE64 [COMMENT]", as it stands in id_*.pub, and its blob. */
+static struct ssh_key *key_read(const char *text, GBytes **out, const struct toml *entry, GError **error)
 {
 	g_auto(GStrv) words = g_strsplit(text, " ", 3);
 	g_autoptr(GBytes) blob = NULL;
@@ -102,7 +105,7 @@ static struct ssh_key *key_read(const char *text, char **id, const struct toml *
 	else if (!g_str_equal(words[0], ssh_key_type(key)))
 		toml_fail(entry, error, "the line says another key type than the key itself");
 	else {
-		*id = ssh_fingerprint(blob);
+		*out = g_steal_pointer(&blob);
 		return g_steal_pointer(&key);
 	}
 	return NULL;
@@ -132,6 +135,7 @@ static gboolean keyring_add(void *keyring, const struct toml *entry, policy_file
 	struct line line = { 0 };
 	g_auto(GStrv) principals = NULL;
 	g_autofree char *id = NULL;
+	g_autoptr(GBytes) blob = NULL;
 	autoptr(ssh_key) key = NULL;
 	gboolean ok;
 
@@ -140,12 +144,15 @@ static gboolean keyring_add(void *keyring, const struct toml *entry, policy_file
 		return toml_fail(entry, error, "an SSH key must be a string: \"ssh-ed25519 AAAA…\"");
 	ok = line_read(text, &line, entry, error);
 	principals = line.principals;
-	if (!ok || (key = key_read(line.key, &id, entry, error)) == NULL)
+	if (!ok || (key = key_read(line.key, &blob, entry, error)) == NULL)
 		return FALSE;
+	id = ssh_fingerprint(blob);
 	if (principals != NULL)
 		names = (const char *const *)principals;
 	if (!(line.authority ? claim_names(id, names, claim, data, error) : claim(data, id, error)))
 		return FALSE;
+	if (!line.authority)
+		g_hash_table_replace(ring->ids, g_steal_pointer(&blob), g_strdup(id));
 	g_hash_table_replace(
 	    line.authority ? ring->authorities : ring->keys, g_steal_pointer(&id), g_steal_pointer(&key));
 	return TRUE;
@@ -170,16 +177,17 @@ static gboolean key_verify(
 static gboolean plain_verify(
     const struct keyring *ring, const struct ssh_signature *sig, GBytes *payload, struct signed_by *by, GError **error)
 {
-	g_autofree char *id = ssh_fingerprint(ssh_signature_key(sig));
-	const struct ssh_key *key = g_hash_table_lookup(ring->keys, id);
+	const char *id = g_hash_table_lookup(ring->ids, ssh_signature_key(sig));
+	g_autofree char *stranger = id == NULL ? ssh_fingerprint(ssh_signature_key(sig)) : NULL;
+	const struct ssh_key *key = id != NULL ? g_hash_table_lookup(ring->keys, id) : NULL;
 
 	if (key == NULL) {
-		error_refused(error, "the SSH key %s that signed belongs to no known person", id);
+		error_refused(error, "the SSH key %s that signed belongs to no known person", stranger);
 		return FALSE;
 	}
 	if (!key_verify(sig, key, id, payload, error))
 		return FALSE;
-	*by = (struct signed_by){ .key = g_steal_pointer(&id), .hardware = ssh_key_is_hardware(key) };
+	*by = (struct signed_by){ .key = g_strdup(id), .hardware = ssh_key_is_hardware(key) };
 	return TRUE;
 }
 

@@ -16,13 +16,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_MD_CTX, EVP_MD_CTX_free)
 
 static const struct ssh_type ssh_types[] = {
 	{ "ssh-ed25519", "ssh-ed25519-cert-v01@openssh.com", SSH_ED25519 },
-	{ "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256-cert-v01@openssh.com", SSH_ECDSA, "nistp256", "P-256", "SHA256" },
-	{ "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp384-cert-v01@openssh.com", SSH_ECDSA, "nistp384", "P-384", "SHA384" },
-	{ "ecdsa-sha2-nistp521", "ecdsa-sha2-nistp521-cert-v01@openssh.com", SSH_ECDSA, "nistp521", "P-521", "SHA512" },
+	{ "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256-cert-v01@openssh.com", SSH_ECDSA, "nistp256", "P-256", EVP_sha256 },
+	{ "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp384-cert-v01@openssh.com", SSH_ECDSA, "nistp384", "P-384", EVP_sha384 },
+	{ "ecdsa-sha2-nistp521", "ecdsa-sha2-nistp521-cert-v01@openssh.com", SSH_ECDSA, "nistp521", "P-521", EVP_sha512 },
 	{ "ssh-rsa", "ssh-rsa-cert-v01@openssh.com", SSH_RSA },
 	{ "sk-ssh-ed25519@openssh.com", "sk-ssh-ed25519-cert-v01@openssh.com", SSH_ED25519, .security_key = TRUE },
 	{ "sk-ecdsa-sha2-nistp256@openssh.com", "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com", SSH_ECDSA, "nistp256",
-	    "P-256", "SHA256", TRUE },
+	    "P-256", EVP_sha256, TRUE },
 };
 
 /* --- fields --- */
@@ -231,26 +231,26 @@ static GBytes *ecdsa_signature(struct span blob)
 	return pkey_ecdsa_signature(r, s);
 }
 
-static gboolean pkey_verify(EVP_PKEY *pkey, const char *digest, GBytes *signature, struct span message)
+static gboolean pkey_verify(EVP_PKEY *pkey, const EVP_MD *digest, GBytes *signature, struct span message)
 {
 	g_autoptr(EVP_MD_CTX) context = EVP_MD_CTX_new();
 
-	return signature != NULL && EVP_DigestVerifyInit_ex(context, NULL, digest, NULL, NULL, pkey, NULL) == 1 &&
+	return signature != NULL && EVP_DigestVerifyInit(context, NULL, digest, NULL, pkey) == 1 &&
 	       EVP_DigestVerify(context, g_bytes_get_data(signature, NULL), g_bytes_get_size(signature), message.data,
 		   message.size) == 1;
 }
 
 /* The digest that a signature algorithm's name stands for; FALSE if it does not fit the key. */
-static gboolean algorithm_take(struct cursor *c, const struct ssh_type *type, const char **digest)
+static gboolean algorithm_take(struct cursor *c, const struct ssh_type *type, const EVP_MD **digest)
 {
 	struct span name;
 
 	if (!ssh_take(c, &name, "signature algorithm"))
 		return FALSE;
-	*digest = type->digest;
+	*digest = type->digest != NULL ? type->digest() : NULL;
 	if (type->algorithm != SSH_RSA)
 		return span_is(name, type->name) || cursor_refuse(c, "signature algorithm", "it must be %s", type->name);
-	*digest = span_is(name, "rsa-sha2-512") ? "SHA512" : span_is(name, "rsa-sha2-256") ? "SHA256" : NULL;
+	*digest = span_is(name, "rsa-sha2-512") ? EVP_sha512() : span_is(name, "rsa-sha2-256") ? EVP_sha256() : NULL;
 	return *digest != NULL || cursor_refuse(c, "signature algorithm", "it must be rsa-sha2-512 or rsa-sha2-256");
 }
 
@@ -259,7 +259,7 @@ gboolean ssh_key_verify(
 {
 	g_autoptr(GBytes) bytes = NULL;
 	struct cursor c;
-	const char *digest;
+	const EVP_MD *digest;
 	struct span blob;
 	uint8_t flags = 0, wrapped[69];
 	uint32_t counter = 0;

@@ -24,7 +24,7 @@ struct ssh_type {
 	const char *certificate; /* the type of a certificate for such a key */
 	enum ssh_algorithm algorithm;
 	const char *curve, *group; /* ECDSA: SSH's name of the curve, and OpenSSL's */
-	const char *digest; /* ECDSA: goes with the curve */
+	const EVP_MD *(*digest)(void); /* ECDSA: goes with the curve */
 	gboolean security_key;
 };
 

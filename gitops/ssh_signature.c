@@ -43,9 +43,10 @@ static gboolean blob_take(struct cursor *c, const char *namespace, struct ssh_si
 		return cursor_refuse(c, "version", "version %u; only 1 is known", version);
 	if (!ssh_take(c, &sig->key_span, "public key") || !ssh_take(c, &name, "namespace"))
 		return FALSE;
-	shown = text_escape((const char *)name.data, name.size, 24);
-	if (!span_is(name, namespace))
+	if (!span_is(name, namespace)) {
+		shown = text_escape((const char *)name.data, name.size, 24);
 		return cursor_refuse(c, "namespace", "made for \"%s\", not for \"%s\"", shown, namespace);
+	}
 	if (!ssh_take(c, &reserved, "reserved"))
 		return FALSE;
 	if (reserved.size != 0)
@@ -77,7 +78,8 @@ struct ssh_signature *ssh_signature_read(const char *armor, const char *namespac
 	}
 	if (!cursor_end(&c, "SSH signature", error))
 		return NULL;
-	sig->key = g_bytes_new(sig->key_span.data, sig->key_span.size);
+	sig->key = g_bytes_new_from_bytes(
+	    sig->blob, sig->key_span.data - (const uint8_t *)g_bytes_get_data(sig->blob, NULL), sig->key_span.size);
 	return g_steal_pointer(&sig);
 }
 
@@ -107,7 +109,7 @@ struct ssh_signature *ssh_signature_read_file(GBytes *file, const char *namespac
 /* What the key signed: the payload's digest in its wrapping. */
 static GByteArray *signed_message(const struct ssh_signature *sig, const void *digest, size_t size)
 {
-	GByteArray *message = g_byte_array_new();
+	GByteArray *message = g_byte_array_sized_new(256);
 
 	g_byte_array_append(message, (const guint8 *)"SSHSIG", 6);
 	put_string(message, sig->namespace, strlen(sig->namespace));

@@ -50,16 +50,17 @@ static int base64_value(char c)
 static GString *without_newlines(const char *text, size_t size)
 {
 	GString *joined = g_string_sized_new(size);
+	const char *end = text + size;
 
-	for (size_t i = 0; i < size; i++) {
-		if (text[i] == '\r' && (i + 1 == size || text[i + 1] != '\n')) {
-			g_string_free(joined, TRUE);
-			return NULL;
-		}
-		if (text[i] != '\r' && text[i] != '\n')
-			g_string_append_c(joined, text[i]);
+	while (text < end) {
+		const char *newline = memchr(text, '\n', end - text), *stop = newline != NULL ? newline : end;
+		g_string_append_len(joined, text, stop - text - (newline > text && newline[-1] == '\r'));
+		text = newline != NULL ? newline + 1 : end;
 	}
-	return joined;
+	if (memchr(joined->str, '\r', joined->len) == NULL)
+		return joined;
+	g_string_free(joined, TRUE);
+	return NULL;
 }
 
 /* RFC 4648 section 4; section 3.5: bits that padding leaves over must be zero, or two texts would mean the same. */
