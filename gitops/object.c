@@ -159,6 +159,15 @@ size_t armor_next(const char *text, size_t from, size_t size)
 	return size;
 }
 
+/* Is the line just BEFORE LABEL and "-----"? */
+static gboolean is_boundary(const char *line, size_t size, const char *before, const char *label)
+{
+	size_t skip = strlen(before), name = strlen(label);
+
+	return size == skip + name + 5 && memcmp(line, before, skip) == 0 && memcmp(line + skip, label, name) == 0 &&
+	       memcmp(line + skip + name, "-----", 5) == 0;
+}
+
 const char *armor_refusal(const char *armor, size_t size, enum signature_format *format)
 {
 	const char *first = memchr(armor, '\n', size), *last;
@@ -168,15 +177,12 @@ const char *armor_refusal(const char *armor, size_t size, enum signature_format 
 		return "the signature has no END line";
 	if (memchr(last + 1, '\n', armor + end - last - 1) != NULL)
 		return "bytes follow the signature's END line; nobody signed them";
-	if (first != last && g_strstr_len(first, last - first, "\n-----") != NULL)
+	if (first != last && memmem(first, (size_t)(last - first), "\n-----", 6) != NULL)
 		return "a second marker line stands inside the signature";
 	for (size_t i = 0; i < G_N_ELEMENTS(formats); i++) {
-		g_autofree char *begins = g_strdup_printf("-----BEGIN %s-----", formats[i].label);
-		g_autofree char *ends = g_strdup_printf("-----END %s-----", formats[i].label);
-
-		if ((size_t)(first - armor) != strlen(begins) || memcmp(armor, begins, strlen(begins)) != 0)
+		if (!is_boundary(armor, (size_t)(first - armor), "-----BEGIN ", formats[i].label))
 			continue;
-		if ((size_t)(armor + end - last - 1) != strlen(ends) || memcmp(last + 1, ends, strlen(ends)) != 0)
+		if (!is_boundary(last + 1, (size_t)(armor + end - last - 1), "-----END ", formats[i].label))
 			return "the signature's END line does not fit its BEGIN line";
 		*format = formats[i].format;
 		return NULL;

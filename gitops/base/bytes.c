@@ -34,18 +34,6 @@ gboolean hex_decode(const char *hex, uint8_t *out, size_t size)
 	return TRUE;
 }
 
-/* The value of one base64 digit, or -1. */
-static int base64_value(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 /* Removes LF and CR LF from `text`; NULL if a CR stands alone. */
 static GString *without_newlines(const char *text, size_t size)
 {
@@ -63,29 +51,58 @@ static GString *without_newlines(const char *text, size_t size)
 	return NULL;
 }
 
-/* RFC 4648 section 4; section 3.5: bits that padding leaves over must be zero, or two texts would mean the same. */
+#define BASE64_NONE 0x80 /* no value has this bit */
+
+static const uint8_t *base64_values(void)
+{
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static uint8_t values[256];
+	static gsize made;
+
+	if (g_once_init_enter(&made)) {
+		memset(values, BASE64_NONE, sizeof(values));
+		for (uint8_t i = 0; i < 64; i++)
+			values[(uint8_t)alphabet[i]] = i;
+		g_once_init_leave(&made, 1);
+	}
+	return values;
+}
+
+/* The last four characters where they bear padding. RFC 4648 section 3.5: bits that are left over must be zero, or two texts would mean the same. */
+static gboolean base64_tail(const uint8_t *in, size_t padding, uint8_t *out)
+{
+	const uint8_t *values = base64_values();
+	uint8_t a = values[in[0]], b = values[in[1]], c = padding == 1 ? values[in[2]] : 0;
+
+	out[0] = (uint8_t)(a << 2 | b >> 4);
+	out[1] = (uint8_t)(b << 4 | c >> 2);
+	return ((a | b | c) & BASE64_NONE) == 0 && (padding == 1 ? (c & 3) == 0 : (b & 15) == 0);
+}
+
+/* RFC 4648 section 4 */
 static GBytes *base64_decode_line(const char *text, size_t size)
 {
-	size_t padding = 0, out = 0;
-	uint32_t bits = 0;
+	const uint8_t *in = (const uint8_t *)text, *values = base64_values();
+	size_t padding = 0, out = 0, whole;
 
 	if (size % 4 != 0)
 		return NULL;
 	while (padding < 2 && padding < size && text[size - padding - 1] == '=')
 		padding++;
+	whole = padding > 0 ? size - 4 : size;
 	g_autofree uint8_t *data = g_malloc(size / 4 * 3 + 1);
-	for (size_t i = 0; i < size - padding; i++) {
-		int value = base64_value(text[i]);
+	for (size_t i = 0; i < whole; i += 4, out += 3) {
+		uint8_t a = values[in[i]], b = values[in[i + 1]], c = values[in[i + 2]], d = values[in[i + 3]];
 
-		if (value < 0)
+		if (((a | b | c | d) & BASE64_NONE) != 0)
 			return NULL;
-		bits = bits << 6 | (uint32_t)value;
-		if (i % 4 != 0)
-			data[out++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
+		data[out] = (uint8_t)(a << 2 | b >> 4);
+		data[out + 1] = (uint8_t)(b << 4 | c >> 2);
+		data[out + 2] = (uint8_t)(c << 6 | d);
 	}
-	if ((padding == 1 && (bits & 3) != 0) || (padding == 2 && (bits & 15) != 0))
+	if (padding > 0 && !base64_tail(in + whole, padding, data + out))
 		return NULL;
-	return g_bytes_new_take(g_steal_pointer(&data), out);
+	return g_bytes_new_take(g_steal_pointer(&data), out + (padding > 0 ? 3 - padding : 0));
 }
 
 GBytes *base64_decode_strict(const char *text, size_t size, gboolean allow_newlines)
