@@ -30,6 +30,7 @@ static gboolean type_take(struct cursor *c, struct tag *tag)
 	return cursor_refuse(c, "type", "a tag of a %s is refused; tag the commit itself", shown);
 }
 
+/* git tag takes no name that begins with a dash, though git check-ref-format does: a command would read it as an option. */
 static gboolean name_take(struct cursor *c, struct tag *tag)
 {
 	g_autofree char *ref = NULL;
@@ -37,7 +38,8 @@ static gboolean name_take(struct cursor *c, struct tag *tag)
 	if (!object_header(c, "tag", &tag->name))
 		return FALSE;
 	ref = g_strconcat("refs/tags/", tag->name, NULL);
-	return is_ref_name(ref) || cursor_refuse(c, "tag", "not a name that git allows for a tag");
+	return (tag->name[0] != '-' && is_ref_name(ref)) ||
+	       cursor_refuse(c, "tag", "not a name that git allows for a tag");
 }
 
 /* Message and signature: all that is left, and exactly one armor at the end of it. */

@@ -101,6 +101,8 @@ static void names_that_git_would_refuse_are_refused(void **state)
 	    "not a name that git allows");
 	refused(
 	    "object " OID "\ntype commit\ntag v1 x\ntagger A <a@b> 1 +0000\n\nm\n" ARMOR, "not a name that git allows");
+	refused("object " OID "\ntype commit\ntag -v1\ntagger A <a@b> 1 +0000\n\nm\n" ARMOR,
+	    "tag at offset 68: not a name that git allows");
 }
 
 static void an_unsigned_tag_is_refused_with_help(void **state)
