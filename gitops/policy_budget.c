@@ -1,4 +1,4 @@
-/* budget.projects of a key: how many projects may have a policy that uses it.   TRUST.md, keys/ */
+/* budget.projects of a key: how many projects may have a policy that uses it. */
 #include "gitops/policy_private.h"
 
 static gboolean uses(const struct policy_project *project, const struct policy_key *key)

@@ -1,4 +1,4 @@
-/* [policy.provenance]: who may say from which commit a rule's artifacts were built, and where that is fetched from.   TRUST.md */
+/* [policy.provenance]: who may say from which commit a rule's artifacts were built, and where that is fetched from. */
 #include "gitops/policy_private.h"
 
 #include "gitops/dsse.h"

@@ -1,5 +1,5 @@
 /*
- * A key's budget (TRUST.md, keys/): `budget = { projects, signatures, days }` warns at 80 % and blocks at 100 %.
+ * A key's budget: `budget = { projects, signatures, days }` warns at 80 % and blocks at 100 %.
  *
  * - projects: projects with a policy that uses the key. A policy version with more is refused when it is loaded (policy_load()), and so nothing
  *   here blocks; what is warned of is a budget of several that is nearly given out. One project of one is what most keys are for.

@@ -34,6 +34,29 @@ static const struct mirror_limits usual = {
 
 /* ---- a server of one conversation a connection ---- */
 
+/* A whole request: what is left unread when a connection is closed would reset it, and take the answer away. */
+static gboolean read_request(int fd, char *request, size_t size)
+{
+	size_t have = 0;
+
+	for (;;) {
+		const char *body = strstr(request, "\r\n\r\n"), *length = strstr(request, "Content-Length: ");
+		ssize_t n;
+
+		if (body != NULL) {
+			size_t whole = (size_t)(body - request) + 4;
+			if (length != NULL && length < body)
+				whole += strtoul(length + strlen("Content-Length: "), NULL, 10);
+			if (have >= whole)
+				return TRUE;
+		}
+		if (have + 1 >= size || (n = read(fd, request + have, size - 1 - have)) <= 0)
+			return FALSE;
+		have += (size_t)n;
+		request[have] = '\0';
+	}
+}
+
 static pid_t serve(void (*conversation)(int fd, const char *request), guint16 *port)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
@@ -48,12 +71,12 @@ static pid_t serve(void (*conversation)(int fd, const char *request), guint16 *p
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		signal(SIGPIPE, SIG_IGN);
-		alarm(240);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;) {
 			char request[4096] = "";
 			int peer = accept(fd, NULL, NULL);
 
-			if (read(peer, request, sizeof(request) - 1) > 0)
+			if (read_request(peer, request, sizeof(request)))
 				conversation(peer, request);
 			close(peer);
 		}
@@ -96,22 +119,21 @@ static void head(int fd, const char *type)
 static void say_refs(int fd, guint count)
 {
 	static const char abilities[] = "side-band-64k ofs-delta";
+	g_autoptr(GString) all = g_string_new(NULL);
 
-	head(fd, "advertisement");
-	say_text(fd, "001e# service=git-upload-pack\n0000");
+	g_string_append(all, "001e# service=git-upload-pack\n0000");
 	for (guint i = 0; i < count; i++) {
-		g_autofree char *name = g_strdup_printf("refs/tags/v%06u", i);
-		g_autofree char *line = i == 0 ? g_strdup_printf(TIP " %s%c%s\n", name, '#', abilities)
-					       : g_strdup_printf(TIP " %s\n", name);
-		g_autofree char *length = g_strdup_printf("%04x", (guint)strlen(line) + 4);
-		char *mark = strchr(line, '#');
+		/* Abilities stand behind a NUL. */
+		gsize more = i == 0 ? 1 + strlen(abilities) : 0;
 
-		if (mark != NULL)
-			*mark = '\0'; /* abilities stand behind a NUL */
-		say(fd, length, 4);
-		say(fd, line, strtoul(length, NULL, 16) - 4);
+		g_string_append_printf(all, "%04x" TIP " refs/tags/v%06u", (guint)(4 + 40 + 1 + 17 + more + 1), i);
+		if (i == 0)
+			g_string_append_len(g_string_append_c(all, '\0'), abilities, (gssize)strlen(abilities));
+		g_string_append_c(all, '\n');
 	}
-	say_text(fd, "0000");
+	g_string_append(all, "0000");
+	head(fd, "advertisement");
+	say(fd, all->str, all->len);
 }
 
 static gboolean is_post(const char *request)
