@@ -5,6 +5,7 @@
 #include "gitops/base/bytes.h"
 #include "gitops/base/error.h"
 #include "gitops/decide_private.h"
+#include "gitops/record.h"
 #include "gitops/replay.h"
 
 struct again { /* one release decided again */
@@ -22,20 +23,9 @@ static const char *text_at(const struct json *value, const char *path)
 	return json_as_string(json_path(value, path));
 }
 
-static const struct json *gate_line(const struct json *record, const char *gate)
+static gboolean passed(const struct json *record, enum gate gate)
 {
-	const struct json *gates = json_get(record, "gates");
-
-	for (guint i = 0; i < json_length(gates); i++) {
-		if (g_strcmp0(json_string(json_at(gates, i), "gate"), gate) == 0)
-			return json_at(gates, i);
-	}
-	return NULL;
-}
-
-static gboolean passed(const struct json *record, const char *gate)
-{
-	return g_strcmp0(json_string(gate_line(record, gate), "outcome"), "passed") == 0;
+	return g_strcmp0(json_string(record_gate_line(record, gate), "outcome"), "passed") == 0;
 }
 
 /* ---- evidence ---- */
@@ -106,7 +96,7 @@ static void compare_outcome(struct again *g)
 	} ends[] = { { "denied", APPROVAL_DENIED }, { "expired", APPROVAL_EXPIRED } };
 	const char *end = text_at(g->record, "end.outcome"), *gate = text_at(g->record, "end.gate");
 
-	if (passed(g->record, "approval") && g->approval.outcome != APPROVAL_PASSED) {
+	if (passed(g->record, GATE_APPROVAL) && g->approval.outcome != APPROVAL_PASSED) {
 		audit_bad(g->a, "it passed the gate approval, and the evidence says: %s",
 		    g->approval.reason != NULL ? g->approval.reason : "not approved");
 		return;
@@ -240,14 +230,14 @@ static void decide(struct again *g)
 	g_autoptr(GError) error = NULL;
 
 	if (!source_decide(g->request, &g->source, &error)) {
-		if (passed(g->record, "source"))
+		if (passed(g->record, GATE_SOURCE))
 			audit_bad(g->a, "it passed the gate source, and the evidence says: %s", error->message);
 		return;
 	}
 	compare_source(g);
 	compare_policy(g);
 	/* The source may have been rejected for what no evidence shows: the branch, or a tag that had moved. */
-	if (!passed(g->record, "source"))
+	if (!passed(g->record, GATE_SOURCE))
 		return;
 	audit_range(g->a, g->record, g->files, g->request, g->source.rule);
 	audit_note_release(g->a, g->record, g->source.rule);
@@ -256,7 +246,7 @@ static void decide(struct again *g)
 		return;
 	}
 	compare_outcome(g);
-	if (passed(g->record, "approval")) {
+	if (passed(g->record, GATE_APPROVAL)) {
 		compare_pins(g);
 		check_provenance(g);
 		check_signed(g);
@@ -278,15 +268,15 @@ void audit_decide(struct audit *a, const struct json *record, GHashTable *files)
 {
 	struct again again = { .a = a, .record = record, .files = files };
 
-	if (claims_more(record) && !(passed(record, "source") && passed(record, "approval"))) {
+	if (claims_more(record) && !(passed(record, GATE_SOURCE) && passed(record, GATE_APPROVAL))) {
 		audit_bad(a, "it was signed without having passed the gates source and approval");
 		return;
 	}
 	/* Rejected before anything was read: there is nothing to decide again. */
-	if (!passed(record, "source") && g_hash_table_lookup(files, "tag") == NULL)
+	if (!passed(record, GATE_SOURCE) && g_hash_table_lookup(files, "tag") == NULL)
 		return;
 	if (text_at(record, "policy.commit") == NULL || text_at(record, "source.tag_object") == NULL) {
-		if (passed(record, "source"))
+		if (passed(record, GATE_SOURCE))
 			audit_bad(a, "it passed the gate source, and names no policy or no tag");
 		return;
 	}

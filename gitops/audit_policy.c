@@ -2,7 +2,6 @@
  * The policy that a record was decided by: read from the evidence, and proven to have been in force by its history from the auditor's
  * root, with all other policies of the log on the same line.
  */
-#include <ftw.h>
 #include <stdio.h>
 
 #include "gitops/audit_private.h"
@@ -37,14 +36,6 @@ static gboolean same_files(GHashTable *one, GHashTable *other)
 			return FALSE;
 	}
 	return TRUE;
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *walk)
-{
-	(void)st;
-	(void)kind;
-	(void)walk;
-	return remove(path);
 }
 
 static gboolean walks(struct audit *a, const char *repository, const char *from, const char *to, GError **error)
@@ -101,7 +92,7 @@ static gboolean prove(
 	good = policy_history_read(history, folder, error) &&
 	       (a->policy_history == NULL || policy_history_read(a->policy_history, folder, error)) &&
 	       prove_in(a, folder, commit, files, newer, error);
-	nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	path_remove(folder);
 	return good;
 }
 

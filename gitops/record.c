@@ -411,6 +411,16 @@ void record_gate(
 	json_set(record, "gates", after);
 }
 
+const struct json *record_gate_line(const struct json *record, enum gate gate)
+{
+	const struct json *lines = json_get(record, "gates");
+
+	for (guint i = 0; i < json_length(lines); i++)
+		if (g_strcmp0(json_string(json_at(lines, i), "gate"), gate_name(gate)) == 0)
+			return json_at(lines, i);
+	return NULL;
+}
+
 void record_end(struct json *record, const char *outcome, enum gate gate, const char *reason)
 {
 	struct json *end = json_object_new();

@@ -28,6 +28,8 @@ struct json *record_new(const char *id, const char *project, const char *tag);
 /* Enters a gate's line, in place of an earlier one of that gate: outcome "passed" or an end. */
 void record_gate(
     struct json *record, enum gate gate, const char *outcome, int64_t began_ms, int64_t ended_ms, int64_t attempts);
+/* That gate's line, or NULL if there is none. Borrowed. */
+const struct json *record_gate_line(const struct json *record, enum gate gate);
 /* Closes it: outcome signed | rejected | denied | expired | failed. */
 void record_end(struct json *record, const char *outcome, enum gate gate, const char *reason);
 /*

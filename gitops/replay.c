@@ -6,6 +6,7 @@
 #include "gitops/base/bytes.h"
 #include "gitops/base/error.h"
 #include "gitops/object.h"
+#include "gitops/record.h"
 
 static const char *text_at(const struct json *value, const char *path)
 {
@@ -17,17 +18,6 @@ static int64_t time_of(const char *text, int64_t otherwise)
 	int64_t ms;
 
 	return text != NULL && time_parse_ms(text, &ms) ? ms : otherwise;
-}
-
-static const struct json *gate_line(const struct json *record, const char *gate)
-{
-	const struct json *gates = json_get(record, "gates");
-
-	for (guint i = 0; i < json_length(gates); i++) {
-		if (g_strcmp0(json_string(json_at(gates, i), "gate"), gate) == 0)
-			return json_at(gates, i);
-	}
-	return NULL;
 }
 
 /* Raw bytes that hash to the id and the digest that the record gives. */
@@ -78,7 +68,7 @@ static gboolean take_approvals(const struct json *record, GHashTable *files, GAr
 
 gboolean replay_read(const struct json *record, GHashTable *files, struct replay *replay, GError **error)
 {
-	const struct json *line = gate_line(record, "approval");
+	const struct json *line = record_gate_line(record, GATE_APPROVAL);
 	const char *object = text_at(record, "source.tag_object");
 	GBytes *tag = evidence(files, "tag", "tag", object, text_at(record, "source.tag_sha256"), error);
 
@@ -88,7 +78,7 @@ gboolean replay_read(const struct json *record, GHashTable *files, struct replay
 		return FALSE;
 	}
 	if (line == NULL)
-		line = gate_line(record, "source");
+		line = record_gate_line(record, GATE_SOURCE);
 	replay->request = (struct request){
 		.policy_commit = text_at(record, "policy.commit"),
 		.project = json_string(record, "project"),

@@ -1,6 +1,5 @@
 /* `tagseald init`: folders, secrets, token, the ledger's key, a policy repository and a configuration: a working server in one command. */
 #include <errno.h>
-#include <ftw.h>
 #include <git2.h>
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -57,14 +56,6 @@ static gboolean make_folder(struct init *init, const char *path, int mode, GErro
 	return TRUE;
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *walk)
-{
-	(void)st;
-	(void)kind;
-	(void)walk;
-	return remove(path);
-}
-
 /* The last first. Secrets of a token that was made are the only way to it: they stay. */
 static void take_away(struct init *init)
 {
@@ -74,7 +65,7 @@ static void take_away(struct init *init)
 		const char *path = init->made->pdata[i - 1];
 
 		if (!(init->made_token && (g_str_has_prefix(path, secrets) || g_str_has_prefix(secrets, path))))
-			nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+			path_remove(path);
 	}
 }
 

@@ -191,7 +191,7 @@ void engine_hook(struct role_context *role, struct peer *from, struct message *m
 static struct json *gates_of(const struct json *state)
 {
 	struct json *gates = json_array_new();
-	const struct json *known = json_path(state, "record.gates");
+	const struct json *record = json_get(state, "record");
 	const char *present = json_string(state, "gate"), *status = json_string(state, "status");
 	gboolean signed_well = g_strcmp0(json_as_string(json_path(state, "record.end.outcome")), "signed") == 0;
 	enum gate now = GATE_SOURCE;
@@ -199,12 +199,9 @@ static struct json *gates_of(const struct json *state)
 	gate_parse(present != NULL ? present : "source", &now);
 	for (guint g = 0; g < GATE_COUNT; g++) {
 		struct json *row = json_object_new();
-		const char *outcome = NULL;
+		const char *outcome = json_string(record_gate_line(record, g), "outcome");
 
 		json_set_string(row, "gate", gate_name(g));
-		for (guint i = 0; i < json_length(known); i++)
-			if (g_strcmp0(json_string(json_at(known, i), "gate"), gate_name(g)) == 0)
-				outcome = json_string(json_at(known, i), "outcome");
 		if (outcome == NULL && g == now && g_strcmp0(status, "ended") != 0)
 			outcome = status;
 		else if (outcome == NULL && g == GATE_RECORD && json_path(state, "work.committed") != NULL)

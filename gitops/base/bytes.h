@@ -42,6 +42,8 @@ GBytes *file_read(const char *path, size_t max, GError **error);
  * file says of itself is not true. */
 /* The whole of a descriptor from offset 0, by pread; its offset is untouched. */
 GBytes *fd_read(int fd, size_t max, GError **error);
+/* A file, or a folder with all below it; links are removed and not followed. What cannot be removed stays. */
+void path_remove(const char *path);
 /* Atomically (temporary file in the same folder, fsync, rename, fsync of the folder). What is no file (a device, a pipe,
  * anything in /dev) is written into, never replaced. */
 gboolean file_write(const char *path, const void *data, size_t size, int mode, GError **error);

@@ -1,7 +1,6 @@
 #include "tests/unit/support.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,14 +12,6 @@
 
 static char *tmp;
 static pid_t owner; /* a child that a test forked must not remove the folder when it ends */
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-	(void)st;
-	(void)kind;
-	(void)ftw;
-	return remove(path);
-}
 
 /* gpg leaves an agent behind that would recreate its files. */
 static void end_agents(void)
@@ -40,7 +31,7 @@ static void remove_tmp(void)
 	if (getpid() != owner)
 		return;
 	end_agents();
-	nftw(tmp, remove_one, 32, FTW_DEPTH | FTW_PHYS);
+	path_remove(tmp);
 	g_clear_pointer(&tmp, g_free);
 }
 
