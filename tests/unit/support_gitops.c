@@ -169,13 +169,13 @@ char *withdraws(const struct scene *s, const char *person, const char *approval)
 	return commits(person, s->source, message);
 }
 
-struct message *decide_with(struct scene *s, const char *tag, const char *id, gboolean fetch, const struct json *seen)
+struct message *decide_of(
+    struct scene *s, const char *project, const char *tag, const char *id, gboolean fetch, const struct json *seen)
 {
 	autoptr(message) m = message_new(MSG_DECIDE, 0);
 	g_autoptr(GBytes) bytes = seen != NULL ? json_canonical(seen) : g_bytes_new_static("{}", 2);
-	struct message *answer;
 
-	json_set_string(m->body, "project", "acme/widget");
+	json_set_string(m->body, "project", project);
 	json_set_string(m->body, "tag", tag);
 	json_set_string(m->body, "tag_object", id);
 	json_set_integer(m->body, "tag_first_seen", s->now);
@@ -183,7 +183,13 @@ struct message *decide_with(struct scene *s, const char *tag, const char *id, gb
 	json_set_boolean(m->body, "fetch", fetch);
 	json_set_boolean(m->body, "first_object", TRUE);
 	test_add(m, "seen.json", bytes);
-	answer = test_role_ask(s->gitops, ROLE_ENGINE, m, MSG_DECIDED);
+	return test_role_ask(s->gitops, ROLE_ENGINE, m, MSG_DECIDED);
+}
+
+struct message *decide_with(struct scene *s, const char *tag, const char *id, gboolean fetch, const struct json *seen)
+{
+	struct message *answer = decide_of(s, "acme/widget", tag, id, fetch, seen);
+
 	assert_outcome(answer, "ok", NULL);
 	return answer;
 }

@@ -36,6 +36,10 @@ char *words(const char *word, const char *tag_id);
 char *says(const struct scene *s, const char *person, const char *word, const char *tag_id);
 char *withdraws(const struct scene *s, const char *person, const char *approval);
 
+/* The answer, whatever it is. `seen`: first-seen times of approvals, or NULL. */
+struct message *decide_of(
+    struct scene *s, const char *project, const char *tag, const char *id, gboolean fetch, const struct json *seen);
+/* Of our project, and it is one. */
 struct message *decide_with(struct scene *s, const char *tag, const char *id, gboolean fetch, const struct json *seen);
 struct message *decide(struct scene *s, const char *tag, const char *id);
 void assert_member(const struct message *answer, const char *key, const char *value);

@@ -2,7 +2,11 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/unit/support.h"
 
@@ -46,4 +50,32 @@ guint16 listen_silently(int *fd)
 	assert_int_equal(listen(*fd, 8), 0);
 	assert_int_equal(getsockname(*fd, (struct sockaddr *)&address, &size), 0);
 	return ntohs(address.sin_port);
+}
+
+pid_t serve(void (*conversation)(int peer, const void *data), const void *data, guint16 *port)
+{
+	int fd;
+	pid_t pid;
+
+	*port = listen_silently(&fd);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		signal(SIGPIPE, SIG_IGN);
+		for (;;) {
+			int peer = accept(fd, NULL, NULL);
+
+			conversation(peer, data);
+			close(peer);
+		}
+	}
+	close(fd);
+	return pid;
+}
+
+void end_child(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 }

@@ -108,3 +108,46 @@ void assert_refusal(const GError *error, const char *words)
 	if (!g_error_matches(error, TAGSEAL_ERROR, TAGSEAL_ERROR_REFUSED) || strstr(error->message, words) == NULL)
 		fail_msg("\"%s\" (code %d) does not say \"%s\"", error->message, error->code, words);
 }
+
+gboolean trust_tag_verified(GBytes *raw, int64_t at_ms, struct signer *signer, GError **error)
+{
+	autoptr(people) people = people_load_dir("people", error);
+	autoptr(tag) tag = people != NULL ? tag_parse(raw, error) : NULL;
+
+	return tag != NULL && people_verify_tag(people, tag, at_ms, signer, error);
+}
+
+void trust_tag_refused(GBytes *raw, int64_t at_ms, const char *words)
+{
+	g_autoptr(GError) error = NULL;
+	struct signer signer = { 0 };
+
+	if (trust_tag_verified(raw, at_ms, &signer, &error))
+		fail_msg("accepted; should be refused with \"%s\"", words);
+	assert_null(signer.person);
+	assert_refusal(error, words);
+}
+
+void trust_people_refused(const char *words)
+{
+	g_autoptr(GError) error = NULL;
+	autoptr(people) people = people_load_dir("people", &error);
+
+	assert_null(people);
+	assert_refusal(error, words);
+}
+
+int trust_command_setup(void **state)
+{
+	g_autofree char *program = NULL;
+
+	if (trust_setup(state) != 0)
+		return -1;
+	program = support_program("tagseal");
+	g_setenv("TAGSEAL", program, TRUE);
+	trust_run("ssh-keygen -q -t ed25519 -N '' -C a -f a; mkdir people\n"
+		  "printf 'name = \"Alice\"\\nssh = [\"%%s\"]\\n' \"$(cat a.pub)\" >people/alice.toml\n"
+		  "git init -q repo; cd repo; git config gpg.format ssh; git config user.signingkey ../a\n"
+		  "git config user.name Alice; git config user.email alice@example.org");
+	return 0;
+}

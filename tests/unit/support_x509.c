@@ -114,45 +114,17 @@ char *x509_id(const char *name)
 	    name);
 }
 
-static gboolean verified(GBytes *raw, int64_t at, struct signer *signer, GError **error)
-{
-	autoptr(people) people = people_load_dir("people", error);
-	autoptr(tag) tag = people != NULL ? tag_parse(raw, error) : NULL;
-
-	return tag != NULL && people_verify_tag(people, tag, at, signer, error);
-}
-
 void x509_good(GBytes *raw, int64_t at, const char *name)
 {
 	g_autofree char *id = x509_id(name);
 	g_autoptr(GError) error = NULL;
 	struct signer signer = { 0 };
 
-	if (!verified(raw, at, &signer, &error))
+	if (!trust_tag_verified(raw, at, &signer, &error))
 		fail_msg("%s", error->message);
 	assert_string_equal(signer.person, "alice");
 	assert_int_equal(signer.format, SIGNATURE_X509);
 	assert_string_equal(signer.key, id);
 	assert_false(signer.hardware);
 	signer_clear(&signer);
-}
-
-void x509_refused(GBytes *raw, int64_t at, const char *words)
-{
-	g_autoptr(GError) error = NULL;
-	struct signer signer = { 0 };
-
-	if (verified(raw, at, &signer, &error))
-		fail_msg("accepted; should be refused with \"%s\"", words);
-	assert_null(signer.person);
-	assert_refusal(error, words);
-}
-
-void x509_people_refused(const char *words)
-{
-	g_autoptr(GError) error = NULL;
-	autoptr(people) people = people_load_dir("people", &error);
-
-	assert_null(people);
-	assert_refusal(error, words);
 }

@@ -34,5 +34,3 @@ GBytes *x509_payload(void);
 char *x509_id(const char *name);
 
 void x509_good(GBytes *raw, int64_t at, const char *name);
-void x509_refused(GBytes *raw, int64_t at, const char *words);
-void x509_people_refused(const char *words);

@@ -1,4 +1,5 @@
 /* Mirrors: real repositories by file, http, https and ssh, and servers that mean harm. */
+#include "tests/unit/support_net.h"
 #include "tests/unit/support.h"
 
 #include <arpa/inet.h>
@@ -284,60 +285,24 @@ static void a_source_that_is_not_there_is_unavailable(void **state)
 
 /* ---- servers that mean harm: a forked child with a listening socket ---- */
 
-static int listener(guint16 *port)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	socklen_t size = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&address, size) == 0 && listen(fd, 8) == 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-	*port = ntohs(address.sin_port);
-	return fd;
-}
-
-static pid_t serve(void (*conversation)(int fd), guint16 *port)
-{
-	int fd = listener(port);
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		alarm(30);
-		for (;;) {
-			int peer = accept(fd, NULL, NULL);
-
-			conversation(peer);
-			close(peer);
-		}
-	}
-	close(fd);
-	return pid;
-}
-
-static void stop(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-}
-
-static void say_nothing(int fd)
+static void say_nothing(int fd, const void *data)
 {
 	char byte;
 
+	(void)data;
 	while (read(fd, &byte, 1) > 0)
 		;
 }
 
 /* A well-formed advertisement without an end. */
-static void advertise_for_ever(int fd)
+static void advertise_for_ever(int fd, const void *data)
 {
 	static const char head[] =
 	    "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-advertisement\r\n\r\n"
 	    "001e# service=git-upload-pack\n0000";
 	static const char line[] = "003f0123456789abcdef0123456789abcdef01234567 refs/heads/longname1\n";
 
-	signal(SIGPIPE, SIG_IGN);
+	(void)data;
 	if (write(fd, head, sizeof(head) - 1) < 0)
 		return;
 	while (write(fd, line, 0x3f) > 0)
@@ -349,7 +314,7 @@ static void a_silent_server_is_left_at_the_deadline(void **state)
 	static const char *const schemes[] = { "http", "https" };
 	struct mirror_limits limits = usual;
 	guint16 port;
-	pid_t pid = serve(say_nothing, &port);
+	pid_t pid = serve(say_nothing, NULL, &port);
 
 	(void)state;
 	limits.deadline_ms = 700;
@@ -363,14 +328,14 @@ static void a_silent_server_is_left_at_the_deadline(void **state)
 		    "did not answer in time");
 		assert_in_range(g_get_monotonic_time() - began, 600 * 1000, 3000 * 1000);
 	}
-	stop(pid);
+	end_child(pid);
 }
 
 static void a_server_that_never_ends_is_cut_at_the_byte_limit(void **state)
 {
 	struct mirror_limits limits = usual;
 	guint16 port;
-	pid_t pid = serve(advertise_for_ever, &port);
+	pid_t pid = serve(advertise_for_ever, NULL, &port);
 	g_autofree char *url = g_strdup_printf("http://127.0.0.1:%u/a.git", port);
 	g_autoptr(GPtrArray) refs = NULL;
 	g_autoptr(GError) error = NULL;
@@ -378,7 +343,7 @@ static void a_server_that_never_ends_is_cut_at_the_byte_limit(void **state)
 	(void)state;
 	limits.max_bytes = 256 * 1024;
 	assert_fails(mirror_list(url, &limits, &refs, &error), error, TAGSEAL_ERROR_TOO_LARGE, "sent more bytes");
-	stop(pid);
+	end_child(pid);
 }
 
 /* ---- real servers ---- */
@@ -402,14 +367,6 @@ struct web {
 	char *folder, *http, *https; /* URLs up to the folder that holds repositories */
 	pid_t nginx, fcgiwrap;
 };
-
-static guint16 free_port(void)
-{
-	guint16 port;
-
-	close(listener(&port));
-	return port;
-}
 
 /* A test that fails in between must not leave its servers behind. */
 static void die_with_parent(gpointer data)
@@ -489,7 +446,7 @@ static void web_stop(struct web *web)
 {
 	kill(web->nginx, SIGTERM);
 	waitpid(web->nginx, NULL, 0);
-	stop(web->fcgiwrap);
+	end_child(web->fcgiwrap);
 	g_free(web->folder);
 	g_free(web->http);
 	g_free(web->https);

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "gitops/mirror.h"
@@ -57,38 +56,20 @@ static gboolean read_request(int fd, char *request, size_t size)
 	}
 }
 
-static pid_t serve(void (*conversation)(int fd, const char *request), guint16 *port)
+struct hostile {
+	void (*conversation)(int fd, const char *request);
+	enum tagseal_error code; /* what becomes of it */
+	const char *words;
+	gint64 deadline_ms;
+};
+
+static void answer(int peer, const void *data)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	socklen_t size = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	pid_t pid;
+	const struct hostile *hostile = data;
+	char request[4096] = "";
 
-	assert_true(bind(fd, (struct sockaddr *)&address, size) == 0 && listen(fd, 8) == 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-	*port = ntohs(address.sin_port);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		signal(SIGPIPE, SIG_IGN);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;) {
-			char request[4096] = "";
-			int peer = accept(fd, NULL, NULL);
-
-			if (read_request(peer, request, sizeof(request)))
-				conversation(peer, request);
-			close(peer);
-		}
-	}
-	close(fd);
-	return pid;
-}
-
-static void stop(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	if (read_request(peer, request, sizeof(request)))
+		hostile->conversation(peer, request);
 }
 
 static void say(int fd, const void *data, size_t size)
@@ -252,12 +233,7 @@ static void chat_for_ever(int fd, const char *request)
 
 static void hostile_sources_are_cut_off(void **state)
 {
-	static const struct {
-		void (*conversation)(int, const char *);
-		enum tagseal_error code;
-		const char *words;
-		gint64 deadline_ms;
-	} rows[] = {
+	static const struct hostile rows[] = {
 		{ drip, TAGSEAL_ERROR_UNAVAILABLE, "did not answer in time", IMPATIENCE },
 		{ chat_for_ever, TAGSEAL_ERROR_UNAVAILABLE, "", IMPATIENCE },
 		{ redirect_to_file, TAGSEAL_ERROR_UNAVAILABLE, "could not be reached", PATIENCE },
@@ -276,7 +252,7 @@ static void hostile_sources_are_cut_off(void **state)
 		g_autoptr(GError) error = NULL;
 		gint64 began = g_get_monotonic_time();
 		guint16 port;
-		pid_t pid = serve(rows[i].conversation, &port);
+		pid_t pid = serve(answer, &rows[i], &port);
 
 		limits.deadline_ms = rows[i].deadline_ms;
 		url = g_strdup_printf("http://127.0.0.1:%u/a.git", port);
@@ -284,7 +260,7 @@ static void hostile_sources_are_cut_off(void **state)
 		    mirror_fetch(mirror, url, sources, &limits, NULL, &error), error, rows[i].code, rows[i].words);
 		if (rows[i].deadline_ms == IMPATIENCE) /* they would go on for 50 s and more */
 			assert_in_range(g_get_monotonic_time() - began, 0, 30 * G_USEC_PER_SEC);
-		stop(pid);
+		end_child(pid);
 	}
 }
 
@@ -370,7 +346,7 @@ static gboolean sshd_start(struct sshd *d, const char *repository)
 
 static void sshd_stop(struct sshd *d)
 {
-	stop(d->pid);
+	end_child(d->pid);
 	g_free(d->folder);
 	g_free(d->key);
 	g_free(d->known);

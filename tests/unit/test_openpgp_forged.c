@@ -90,14 +90,6 @@ static GBytes *tag_by(const struct pgp_key *key, struct pgp_making m)
 	return g_bytes_new(text, strlen(text));
 }
 
-static gboolean verified(GBytes *raw, int64_t at, struct signer *signer, GError **error)
-{
-	autoptr(people) people = people_load_dir("people", error);
-	autoptr(tag) tag = people != NULL ? tag_parse(raw, error) : NULL;
-
-	return tag != NULL && people_verify_tag(people, tag, at, signer, error);
-}
-
 static void good_at(const struct pgp_key *key, int64_t at)
 {
 	g_autoptr(GBytes) raw = tag_by(key, (struct pgp_making){ .hashed = DATA });
@@ -105,7 +97,7 @@ static void good_at(const struct pgp_key *key, int64_t at)
 	g_autofree char *fingerprint = pgp_fingerprint(&primary);
 	struct signer signer = { 0 };
 
-	if (!verified(raw, at, &signer, &error))
+	if (!trust_tag_verified(raw, at, &signer, &error))
 		fail_msg("%s", error->message);
 	assert_string_equal(signer.person, "alice");
 	assert_string_equal(signer.key, fingerprint);
@@ -117,21 +109,11 @@ static void good(const struct pgp_key *key)
 	good_at(key, SIGNED);
 }
 
-static void raw_refused(GBytes *raw, int64_t at, const char *words)
-{
-	g_autoptr(GError) error = NULL;
-	struct signer signer = { 0 };
-
-	if (verified(raw, at, &signer, &error))
-		fail_msg("accepted; should be refused with \"%s\"", words);
-	assert_refusal(error, words);
-}
-
 static void refused_at(const struct pgp_key *key, int64_t at, const char *words)
 {
 	g_autoptr(GBytes) raw = tag_by(key, (struct pgp_making){ .hashed = DATA });
 
-	raw_refused(raw, at, words);
+	trust_tag_refused(raw, at, words);
 }
 
 static void refused(const struct pgp_key *key, const char *words)
@@ -270,7 +252,7 @@ static void a_signature_older_than_its_key_is_refused(void **state)
 	g_autoptr(GBytes) raw = tag_by(&primary, (struct pgp_making){ .hashed = "2=63b0ccff 33=issuer" });
 
 	person_has(certificate_new());
-	raw_refused(raw, SIGNED, "is older than its key");
+	trust_tag_refused(raw, SIGNED, "is older than its key");
 }
 
 /* --- revocations --- */
@@ -419,7 +401,7 @@ static void data_refused(struct pgp_making m, const char *words)
 {
 	g_autoptr(GBytes) raw = tag_by(&primary, m);
 
-	raw_refused(raw, SIGNED, words);
+	trust_tag_refused(raw, SIGNED, words);
 }
 
 static void areas_of_the_signature_are_told_apart(void **state)
@@ -428,7 +410,7 @@ static void areas_of_the_signature_are_told_apart(void **state)
 	struct signer signer = { 0 };
 
 	person_has(certificate_new());
-	assert_true(verified(hint, SIGNED, &signer, NULL));
+	assert_true(trust_tag_verified(hint, SIGNED, &signer, NULL));
 	signer_clear(&signer);
 	data_refused((struct pgp_making){ .hashed = "33=issuer", .unhashed = "2=63d9ab80" },
 	    "subpacket 2 stands where nothing signs it");

@@ -27,7 +27,7 @@ static void refuses(const char *extensions, const char *words)
 {
 	g_autoptr(GBytes) raw = tag_with(extensions, "");
 
-	x509_refused(raw, NOW, words);
+	trust_tag_refused(raw, NOW, words);
 }
 
 /* --- usages --- */
@@ -96,7 +96,7 @@ static void an_extension_that_stands_twice_is_refused(void **state)
 	x509_good(good, NOW, "leaf");
 	leaf_change(repeat_last_extension);
 	twice = x509_tag_by("leaf");
-	x509_refused(twice, NOW, "its extensions cannot be read, or one stands twice");
+	trust_tag_refused(twice, NOW, "its extensions cannot be read, or one stands twice");
 }
 
 /* --- keys --- */
@@ -132,7 +132,7 @@ static void weak_and_odd_keys_are_refused(void **state)
 	for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
 		g_autoptr(GBytes) raw = tag_by_key(keys[i].kind);
 
-		x509_refused(raw, NOW, keys[i].words);
+		trust_tag_refused(raw, NOW, keys[i].words);
 	}
 }
 
@@ -181,9 +181,9 @@ static void an_address_in_the_subject_counts_where_no_other_stands(void **state)
 
 	x509_good(only, NOW, "leaf");
 	both = tag_of_subject("/CN=A/emailAddress=alice@example.org", "$LEAF|subjectAltName=email:bob@example.org");
-	x509_refused(both, NOW, "it names bob@example.org, and no person");
+	trust_tag_refused(both, NOW, "it names bob@example.org, and no person");
 	both = tag_of_subject("/CN=alice@example.org", "$LEAF");
-	x509_refused(both, NOW, "it names CN=alice@example.org, and no person");
+	trust_tag_refused(both, NOW, "it names CN=alice@example.org, and no person");
 }
 
 static void a_person_may_be_known_by_the_whole_subject(void **state)
@@ -194,18 +194,18 @@ static void a_person_may_be_known_by_the_whole_subject(void **state)
 	x509_person("alice", "x509 = [{ subject = \"CN=Älice,O=Acme\\\\, Inc.,C=DE\", roots = \"root.pem\" }]\n");
 	x509_good(raw, NOW, "leaf");
 	other = tag_of_subject("/C=DE/O=Acme, Inc./CN=Älice/CN=Älice", "$LEAF");
-	x509_refused(other, NOW, "no person of the policy is known by that");
+	trust_tag_refused(other, NOW, "no person of the policy is known by that");
 	x509_alice();
 }
 
 static void a_subject_that_cannot_be_one_is_told(void **state)
 {
 	x509_person("alice", "x509 = [{ subject = \"Alice\", roots = \"root.pem\" }]\n");
-	x509_people_refused("people/alice.toml:2:9: the subject must be a mail address or URI");
+	trust_people_refused("people/alice.toml:2:9: the subject must be a mail address or URI");
 	x509_person("alice", "x509 = [{ subject = \"a@b\", roots = \"../root.pem\" }]\n");
-	x509_people_refused("there is no file \"people/../root.pem\" beside it");
+	trust_people_refused("there is no file \"people/../root.pem\" beside it");
 	x509_person("alice", "x509 = [{ subject = \"a@b\", roots = \"root.pem\", root = \"x\" }]\n");
-	x509_people_refused("people/alice.toml:2:");
+	trust_people_refused("people/alice.toml:2:");
 	x509_alice();
 }
 
@@ -214,7 +214,7 @@ static void another_persons_certificate_is_not_ones_own(void **state)
 	g_autoptr(GBytes) raw = x509_tag_by_alice();
 
 	x509_person("alice", "x509 = [{ subject = \"bob@example.org\", roots = \"root.pem\" }]\n");
-	x509_refused(raw, NOW,
+	trust_tag_refused(raw, NOW,
 	    "it names alice@example.org, and no person of the policy is known by that (x509 in people/NAME.toml)");
 	x509_alice();
 	x509_good(raw, NOW, "alice");
@@ -226,14 +226,14 @@ static void a_certificate_that_two_people_answer_to_is_refused(void **state)
 
 	x509_good(raw, NOW, "leaf");
 	x509_person("bob", "x509 = [{ subject = \"bob@example.org\", roots = \"root.pem\" }]\n");
-	x509_refused(raw, NOW, "names both alice and bob; it must name one person");
+	trust_tag_refused(raw, NOW, "names both alice and bob; it must name one person");
 	x509_alice();
 }
 
 static void one_subject_under_one_root_is_one_persons(void **state)
 {
 	x509_person("bob", "x509 = [{ subject = \"alice@example.org\", roots = \"root.pem\" }]\n");
-	x509_people_refused("stands in people/alice.toml too; a key may belong to one person only");
+	trust_people_refused("stands in people/alice.toml too; a key may belong to one person only");
 	x509_alice();
 }
 
@@ -248,9 +248,9 @@ static void a_certificate_counts_from_its_first_to_its_last_second(void **state)
 
 	x509_good(raw, from, "alice");
 	x509_good(raw, to + 999, "alice");
-	x509_refused(raw, to + 1000, "it expired on ");
-	x509_refused(raw, to + 1000, "sign again with a renewed certificate");
-	x509_refused(raw, from - 301000, "and the signature was first seen on ");
+	trust_tag_refused(raw, to + 1000, "it expired on ");
+	trust_tag_refused(raw, to + 1000, "sign again with a renewed certificate");
+	trust_tag_refused(raw, from - 301000, "and the signature was first seen on ");
 }
 
 static void a_certificate_of_minutes_must_be_seen_within_them(void **state)
@@ -261,8 +261,8 @@ static void a_certificate_of_minutes_must_be_seen_within_them(void **state)
 	g_clear_pointer(&raw, g_bytes_unref);
 	raw = x509_tag_by("leaf");
 	x509_good(raw, NOW, "leaf");
-	x509_refused(raw, NOW + DAY, "it lived for 10 minutes until ");
-	x509_refused(raw, NOW + DAY, "after its end: sign again and push before the certificate ends");
+	trust_tag_refused(raw, NOW + DAY, "it lived for 10 minutes until ");
+	trust_tag_refused(raw, NOW + DAY, "after its end: sign again and push before the certificate ends");
 }
 
 static void an_expired_authority_vouches_for_nobody(void **state)
@@ -270,7 +270,7 @@ static void an_expired_authority_vouches_for_nobody(void **state)
 	g_autoptr(GBytes) raw = tag_with("$LEAF|$ALICE", "-days 2000");
 
 	x509_good(raw, NOW + 900 * DAY, "leaf");
-	x509_refused(
+	trust_tag_refused(
 	    raw, NOW + 1100 * DAY, "no good chain to the roots of its person: certificate has expired (CN=Inter)");
 }
 
@@ -284,9 +284,9 @@ static void a_foreign_root_of_the_same_names_is_refused(void **state)
 			  "issue root root /CN=Root \"$CA\"; issue inter root /CN=Inter \"$CA\"\n"
 			  "issue alice inter /CN=Alice \"$LEAF|$ALICE\"; cat inter.pem root.pem >both.pem");
 	raw = x509_tag("-signer foreign/alice.pem -inkey foreign/alice.key -certfile foreign/both.pem");
-	x509_refused(raw, NOW, "no good chain to the roots of its person: ");
+	trust_tag_refused(raw, NOW, "no good chain to the roots of its person: ");
 	alone = x509_tag("-signer foreign/alice.pem -inkey foreign/alice.key");
-	x509_refused(alone, NOW, "unable to get local issuer certificate (CN=Alice)");
+	trust_tag_refused(alone, NOW, "unable to get local issuer certificate (CN=Alice)");
 	trust_run("rm -rf people; mkdir people; cp foreign/root.pem people/");
 	support_write("people/alice.toml",
 	    "name = \"Alice\"\nx509 = [{ subject = \"alice@example.org\", roots = \"root.pem\" }]\n");
@@ -301,7 +301,7 @@ static void a_self_signed_certificate_counts_only_if_it_is_the_root_itself(void 
 
 	trust_run(LIBRARY "key self P-256; issue self self /CN=Alice \"$LEAF|$ALICE\"");
 	raw = x509_tag("-signer self.pem -inkey self.key");
-	x509_refused(raw, NOW, "self-signed certificate");
+	trust_tag_refused(raw, NOW, "self-signed certificate");
 	x509_person("alice", "x509 = [{ subject = \"alice@example.org\", roots = \"self.pem\" }]\n");
 	x509_good(raw, NOW, "self");
 	x509_alice();
@@ -312,7 +312,7 @@ static void intermediates_come_with_the_signature_or_the_roots(void **state)
 	g_autoptr(GBytes) alone = x509_tag("-signer alice.pem -inkey alice.key");
 	g_autoptr(GBytes) with_root = NULL;
 
-	x509_refused(alone, NOW, "unable to get local issuer certificate");
+	trust_tag_refused(alone, NOW, "unable to get local issuer certificate");
 	x509_person("alice", "x509 = [{ subject = \"alice@example.org\", roots = \"inter.pem\" }]\n");
 	x509_good(alone, NOW, "alice");
 	x509_alice();
@@ -337,7 +337,7 @@ static void through(const char *authority, const char *leaf, const char *words)
 	if (words == NULL)
 		x509_good(raw, NOW, "leaf");
 	else
-		x509_refused(raw, NOW, words);
+		trust_tag_refused(raw, NOW, words);
 }
 
 static void authorities_are_held_to_what_their_certificates_say(void **state)
@@ -374,18 +374,18 @@ static void a_path_longer_than_its_authority_allows_is_refused(void **state)
 	    "issue mid root /CN=Mid 'basicConstraints=critical,CA:TRUE,pathlen:0'; issue low mid /CN=Low \"$CA\"\n"
 	    "issue leaf low /CN=Alice \"$LEAF|$ALICE\"; cat low.pem mid.pem >both.pem");
 	raw = x509_tag("-signer leaf.pem -inkey leaf.key -certfile both.pem");
-	x509_refused(raw, NOW, "path length constraint exceeded");
+	trust_tag_refused(raw, NOW, "path length constraint exceeded");
 }
 
 static void a_chain_by_sha1_or_a_weak_authority_is_refused(void **state)
 {
 	g_autoptr(GBytes) sha1 = tag_with("$LEAF|$ALICE", "-sha1"), weak = NULL;
 
-	x509_refused(sha1, NOW, "CA signature digest algorithm too weak");
+	trust_tag_refused(sha1, NOW, "CA signature digest algorithm too weak");
 	trust_run(LIBRARY "key mid secp256k1; issue mid root /CN=Mid \"$CA\"\n"
 			  "cp alice.key leaf.key; issue leaf mid /CN=Alice \"$LEAF|$ALICE\"");
 	weak = x509_tag("-signer leaf.pem -inkey leaf.key -certfile mid.pem");
-	x509_refused(weak, NOW, "its key is refused; take RSA");
+	trust_tag_refused(weak, NOW, "its key is refused; take RSA");
 }
 
 int main(void)

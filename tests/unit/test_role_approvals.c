@@ -452,18 +452,10 @@ static void approvals_that_cannot_be_fetched_are_waited_for(void **state)
 {
 	autoptr(scene) s = scene_new();
 	g_autofree char *id = tag_object(s, "v1.2.0"), *own = own_repository(s);
-	autoptr(message) m = message_new(MSG_DECIDE, 0);
 	autoptr(message) answer = NULL;
-	g_autoptr(GBytes) seen = g_bytes_new_static("{}", 2);
 
 	g_free(support_must("rm", "-rf", own, NULL));
-	json_set_string(m->body, "project", "acme/widget");
-	json_set_string(m->body, "tag", "v1.2.0");
-	json_set_string(m->body, "tag_object", id);
-	json_set_integer(m->body, "tag_first_seen", s->now);
-	json_set_integer(m->body, "now", s->now);
-	test_add(m, "seen.json", seen);
-	answer = test_role_ask(s->gitops, ROLE_ENGINE, m, MSG_DECIDED);
+	answer = decide_of(s, "acme/widget", "v1.2.0", id, TRUE, NULL);
 	assert_outcome(answer, "unavailable", "/approvals could not be reached");
 }
 

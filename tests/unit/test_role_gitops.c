@@ -433,17 +433,8 @@ static void a_rewound_policy_is_refused_also_after_a_restart(void **state)
 static void an_unknown_project_is_refused(void **state)
 {
 	autoptr(scene) s = scene_new();
-	autoptr(message) m = message_new(MSG_DECIDE, 0);
-	autoptr(message) answer = NULL;
-	g_autoptr(GBytes) seen = g_bytes_new_static("{}", 2);
+	autoptr(message) answer = decide_of(s, "acme/other", "v1.2.0", s->root, TRUE, NULL);
 
-	json_set_string(m->body, "project", "acme/other");
-	json_set_string(m->body, "tag", "v1.2.0");
-	json_set_string(m->body, "tag_object", s->root);
-	json_set_integer(m->body, "tag_first_seen", s->now);
-	json_set_integer(m->body, "now", s->now);
-	test_add(m, "seen.json", seen);
-	answer = test_role_ask(s->gitops, ROLE_ENGINE, m, MSG_DECIDED);
 	assert_member(answer, "source", "rejected");
 	assert_contains(json_string(answer->body, "source_reason"), "has no project \"acme/other\"");
 }

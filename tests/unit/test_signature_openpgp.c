@@ -48,27 +48,9 @@ static GBytes *git_tag(const char *key)
 	    key);
 }
 
-static gboolean verified(GBytes *raw, int64_t at, struct signer *signer, GError **error)
-{
-	autoptr(people) people = people_load_dir("people", error);
-	autoptr(tag) tag = people != NULL ? tag_parse(raw, error) : NULL;
-
-	return tag != NULL && people_verify_tag(people, tag, at, signer, error);
-}
-
-static void refused_at(GBytes *raw, int64_t at, const char *words)
-{
-	g_autoptr(GError) error = NULL;
-	struct signer signer = { 0 };
-
-	if (verified(raw, at, &signer, &error))
-		fail_msg("accepted; should be refused with \"%s\"", words);
-	assert_refusal(error, words);
-}
-
 static void refused(GBytes *raw, const char *words)
 {
-	refused_at(raw, NOW, words);
+	trust_tag_refused(raw, NOW, words);
 }
 
 static void good_at(GBytes *raw, int64_t at, const char *fingerprint)
@@ -76,7 +58,7 @@ static void good_at(GBytes *raw, int64_t at, const char *fingerprint)
 	g_autoptr(GError) error = NULL;
 	struct signer signer = { 0 };
 
-	if (!verified(raw, at, &signer, &error))
+	if (!trust_tag_verified(raw, at, &signer, &error))
 		fail_msg("%s", error->message);
 	assert_string_equal(signer.person, "alice");
 	assert_int_equal(signer.format, SIGNATURE_OPENPGP);
@@ -88,15 +70,6 @@ static void good_at(GBytes *raw, int64_t at, const char *fingerprint)
 static void good(GBytes *raw, const char *fingerprint)
 {
 	good_at(raw, NOW, fingerprint);
-}
-
-static void people_refused(const char *words)
-{
-	g_autoptr(GError) error = NULL;
-	autoptr(people) people = people_load_dir("people", &error);
-
-	assert_null(people);
-	assert_refusal(error, words);
 }
 
 static char *ed25519; /* a key that most tests share */
@@ -382,7 +355,7 @@ static void a_revoked_key_never_counts_unless_it_was_merely_replaced(void **stat
 		revoke_key(key, menu, "--faked-system-time 20230301T000000!");
 		refused(raw, "it is revoked (");
 		if (words[menu] != NULL)
-			refused_at(raw, 1675209600000 + DAY, words[menu]);
+			trust_tag_refused(raw, 1675209600000 + DAY, words[menu]);
 		else
 			good_at(raw, 1675209600000 + DAY, key);
 	}
@@ -409,13 +382,13 @@ static void certificates_are_armored_whole_and_alone(void **state)
 {
 	person_has(ed25519);
 	trust_run("gpg --export %s >people/alice.asc", ed25519);
-	people_refused("people/alice.toml:2:12: people/alice.asc: OpenPGP armor");
+	trust_people_refused("people/alice.toml:2:12: people/alice.asc: OpenPGP armor");
 	trust_run("(gpg --armor --export %s; gpg --armor --export %s) >people/alice.asc", ed25519, ed25519);
-	people_refused("more than one block");
+	trust_people_refused("more than one block");
 	trust_run("rm people/alice.asc");
-	people_refused("there is no such file in people/");
+	trust_people_refused("there is no such file in people/");
 	trust_run("printf 'name = \"Alice\"\\nopenpgp = [\"../alice.asc\"]\\n' >people/alice.toml");
-	people_refused("there is no such file in people/");
+	trust_people_refused("there is no such file in people/");
 }
 
 static void two_certificates_in_one_file_are_refused(void **state)
@@ -424,7 +397,7 @@ static void two_certificates_in_one_file_are_refused(void **state)
 
 	person_has(ed25519);
 	trust_run("gpg --armor --export %s %s >people/alice.asc", ed25519, other);
-	people_refused("a second certificate");
+	trust_people_refused("a second certificate");
 }
 
 static void one_certificate_under_two_people_is_refused(void **state)
@@ -432,8 +405,8 @@ static void one_certificate_under_two_people_is_refused(void **state)
 	person_has(ed25519);
 	trust_run(
 	    "sed 's/alice/bob/; s/Alice/Bob/' people/alice.toml >people/bob.toml; cp people/alice.asc people/bob.asc");
-	people_refused("people/bob.toml:2:12: the key");
-	people_refused("stands in people/alice.toml too");
+	trust_people_refused("people/bob.toml:2:12: the key");
+	trust_people_refused("stands in people/alice.toml too");
 }
 
 static void a_secret_key_is_not_taken_for_a_certificate(void **state)
@@ -442,7 +415,7 @@ static void a_secret_key_is_not_taken_for_a_certificate(void **state)
 	trust_run(
 	    "gpg -q --batch --pinentry-mode loopback --passphrase '' --armor --export-secret-keys %s >people/alice.asc",
 	    ed25519);
-	people_refused("PGP PUBLIC KEY BLOCK");
+	trust_people_refused("PGP PUBLIC KEY BLOCK");
 }
 
 static void librnp_prints_nothing_of_its_own(void **state)

@@ -25,22 +25,9 @@ static void person_has(const char *key)
 	person_write("alice", public_key);
 }
 
-static gboolean tag_verified(GBytes *raw, struct signer *signer, GError **error)
-{
-	autoptr(people) people = people_load_dir("people", error);
-	autoptr(tag) tag = people != NULL ? tag_parse(raw, error) : NULL;
-
-	return tag != NULL && people_verify_tag(people, tag, NOW, signer, error);
-}
-
 static void tag_refused(GBytes *raw, const char *words)
 {
-	g_autoptr(GError) error = NULL;
-	struct signer signer = { 0 };
-
-	assert_false(tag_verified(raw, &signer, &error));
-	assert_null(signer.person);
-	assert_refusal(error, words);
+	trust_tag_refused(raw, NOW, words);
 }
 
 static void tag_good(GBytes *raw, const char *key, gboolean hardware)
@@ -48,22 +35,13 @@ static void tag_good(GBytes *raw, const char *key, gboolean hardware)
 	g_autoptr(GError) error = NULL;
 	struct signer signer = { 0 };
 
-	if (!tag_verified(raw, &signer, &error))
+	if (!trust_tag_verified(raw, NOW, &signer, &error))
 		fail_msg("%s", error->message);
 	assert_string_equal(signer.person, "alice");
 	assert_int_equal(signer.format, SIGNATURE_SSH);
 	assert_string_equal(signer.key, key);
 	assert_int_equal(signer.hardware, hardware);
 	signer_clear(&signer);
-}
-
-static void people_refused(const char *words)
-{
-	g_autoptr(GError) error = NULL;
-	autoptr(people) people = people_load_dir("people", &error);
-
-	assert_null(people);
-	assert_refusal(error, words);
 }
 
 static char *key_id(const char *key)
@@ -187,8 +165,8 @@ static void both_hashes_are_good(void **state)
 static void short_rsa_keys_are_refused_in_the_policy(void **state)
 {
 	person_has("k-rsab2048");
-	people_refused("people/alice.toml:3:8: ");
-	people_refused("RSA of 2048 bits; 3072 to 16384 are taken");
+	trust_people_refused("people/alice.toml:3:8: ");
+	trust_people_refused("RSA of 2048 bits; 3072 to 16384 are taken");
 }
 
 /* --- signatures made by hand, field by field --- */
@@ -246,7 +224,7 @@ static void a_security_key_for_web_sites_is_refused(void **state)
 
 	f.application = "webauthn.io";
 	raw = forged(&f);
-	people_refused("it must be \"ssh:\"");
+	trust_people_refused("it must be \"ssh:\"");
 }
 
 static void a_signature_made_by_hand_is_good(void **state)

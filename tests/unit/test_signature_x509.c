@@ -49,7 +49,7 @@ static void tags_that_git_signs_with_gpgsm_are_good(void **state)
 	g_autoptr(GBytes) forged = trust_replace(raw, "Release", "Forgery");
 
 	x509_good(raw, NOW, "sm");
-	x509_refused(forged, NOW, "the signature does not fit these bytes: they were changed, or are others");
+	trust_tag_refused(forged, NOW, "the signature does not fit these bytes: they were changed, or are others");
 }
 
 static void commits_that_git_signs_with_gpgsm_are_good(void **state)
@@ -146,7 +146,7 @@ static void forms_of_cms_that_are_not_gits_are_refused(void **state)
 	for (size_t i = 0; i < G_N_ELEMENTS(forms); i++) {
 		g_autoptr(GBytes) raw = x509_tag(forms[i].arguments);
 
-		x509_refused(raw, NOW, forms[i].words);
+		trust_tag_refused(raw, NOW, forms[i].words);
 	}
 }
 
@@ -157,8 +157,8 @@ static void messages_that_nobody_signed_are_refused(void **state)
 	g_autoptr(GBytes) data =
 	    trust_output(LIBRARY "openssl cms -data_create -in payload -outform DER -out .cms; wrap <.cms");
 
-	x509_refused(only_certificates, NOW, "nobody signed this message");
-	x509_refused(data, NOW, "1.2.840.113549.1.7.1 is not SignedData");
+	trust_tag_refused(only_certificates, NOW, "nobody signed this message");
+	trust_tag_refused(data, NOW, "1.2.840.113549.1.7.1 is not SignedData");
 }
 
 /* The CMS of a good tag as the file good.cms, changed by the script to .cms. */
@@ -186,10 +186,10 @@ static void bytes_around_and_in_the_message_are_refused(void **state)
 	for (size_t i = 0; i < G_N_ELEMENTS(changes); i++) {
 		g_autoptr(GBytes) raw = changed(changes[i].script);
 
-		x509_refused(raw, NOW, changes[i].words);
+		trust_tag_refused(raw, NOW, changes[i].words);
 	}
 	no_base64 = trust_replace(good, "\n-----END", "?\n-----END");
-	x509_refused(no_base64, NOW, "is not base64");
+	trust_tag_refused(no_base64, NOW, "is not base64");
 }
 
 static void two_certificates_for_one_signer_are_refused(void **state)
@@ -201,7 +201,7 @@ static void two_certificates_for_one_signer_are_refused(void **state)
 		    "serial=$(openssl x509 -in one.pem -noout -serial | cut -d= -f2)\n"
 		    "SERIAL=0x$serial issue twin inter /CN=Alice \"$LEAF|$ALICE\" ; cat inter.pem twin.pem >both.pem");
 	raw = x509_tag("-signer one.pem -inkey one.key -certfile both.pem");
-	x509_refused(raw, NOW, "two certificates answer to its name");
+	trust_tag_refused(raw, NOW, "two certificates answer to its name");
 }
 
 /* --- revocation --- */
@@ -215,7 +215,7 @@ static void a_certificate_is_revoked_by_its_fingerprint(void **state)
 	    "x509 = [{ subject = \"alice@example.org\", roots = \"root.pem\" }]\n"
 	    "[[revoked]]\nkey = \"%s\"\nsince = 2026-03-01T00:00:00Z\nwhy = \"laptop lost\"\n",
 	    id);
-	x509_refused(raw, NOW, "is revoked since 2026-03-01T00:00:00.000Z (laptop lost, people/alice.toml)");
+	trust_tag_refused(raw, NOW, "is revoked since 2026-03-01T00:00:00.000Z (laptop lost, people/alice.toml)");
 	x509_good(other, NOW, "sm");
 	x509_alice();
 	x509_good(raw, NOW, "alice");
@@ -263,7 +263,7 @@ static void a_revoked_certificate_does_not_come_back_as_its_twin(void **state)
 	    "x509 = [{ subject = \"alice@example.org\", roots = \"root.pem\" }]\n"
 	    "[[revoked]]\nkey = \"%s\"\n",
 	    id);
-	x509_refused(raw, NOW, "is revoked since ever");
+	trust_tag_refused(raw, NOW, "is revoked since ever");
 	x509_alice();
 }
 
@@ -291,7 +291,7 @@ static void people_are_known_by_mail_or_uri_of_an_identity_provider(void **state
 	x509_good(mail, NOW, "short");
 	x509_person("alice", "x509 = [{ subject = \"alice@example.org\", roots = \"root.pem\", oidc_issuer = "
 			     "\"https://accounts.example.com\" }]\n");
-	x509_refused(
+	trust_tag_refused(
 	    mail, NOW, "it names alice@example.org (by https://accounts.example.org), and no person of the policy");
 	uri = fulcio_tag("URI:https://ci.example.org/acme/.github/workflows/tag.yml@refs/heads/main");
 	x509_person("alice",
@@ -299,7 +299,7 @@ static void people_are_known_by_mail_or_uri_of_an_identity_provider(void **state
 	    "roots = \"root.pem\" }]\n");
 	x509_good(uri, NOW, "short");
 	x509_alice();
-	x509_refused(uri, NOW, "no person of the policy is known by that");
+	trust_tag_refused(uri, NOW, "no person of the policy is known by that");
 }
 
 /* --- messages made by hand --- */
@@ -444,7 +444,7 @@ static void forged_refused(struct forge f, const char *words)
 {
 	g_autoptr(GBytes) raw = forged(&f);
 
-	x509_refused(raw, NOW, words);
+	trust_tag_refused(raw, NOW, words);
 }
 
 static void another_key_under_ones_certificate_is_refused(void **state)

@@ -26,28 +26,9 @@ static void alice_trusts(const char *authority)
 	person_trusts("alice", "cert-authority", authority, "");
 }
 
-static gboolean verified(GBytes *raw, int64_t at, struct signer *signer, GError **error)
-{
-	autoptr(people) people = people_load_dir("people", error);
-	autoptr(tag) tag = people != NULL ? tag_parse(raw, error) : NULL;
-
-	return tag != NULL && people_verify_tag(people, tag, at, signer, error);
-}
-
-static void refused_at(GBytes *raw, int64_t at, const char *words)
-{
-	g_autoptr(GError) error = NULL;
-	struct signer signer = { 0 };
-
-	if (verified(raw, at, &signer, &error))
-		fail_msg("accepted; should be refused with \"%s\"", words);
-	assert_null(signer.person);
-	assert_refusal(error, words);
-}
-
 static void refused(GBytes *raw, const char *words)
 {
-	refused_at(raw, NOW, words);
+	trust_tag_refused(raw, NOW, words);
 }
 
 static char *key_id(const char *key)
@@ -62,7 +43,7 @@ static void good_at(GBytes *raw, int64_t at, const char *person, const char *key
 	g_autofree char *id = key_id(key), *authority_id = key_id(authority);
 	struct signer signer = { 0 };
 
-	if (!verified(raw, at, &signer, &error))
+	if (!trust_tag_verified(raw, at, &signer, &error))
 		fail_msg("%s", error->message);
 	assert_string_equal(signer.person, person);
 	assert_int_equal(signer.format, SIGNATURE_SSH);
@@ -74,15 +55,6 @@ static void good_at(GBytes *raw, int64_t at, const char *person, const char *key
 static void good(GBytes *raw, const char *key, const char *authority)
 {
 	good_at(raw, NOW, "alice", key, authority);
-}
-
-static void people_refused(const char *words)
-{
-	g_autoptr(GError) error = NULL;
-	autoptr(people) people = people_load_dir("people", &error);
-
-	assert_null(people);
-	assert_refusal(error, words);
 }
 
 /* A tag that the key signed with the certificate which ssh-keygen made with these options. */
@@ -170,7 +142,7 @@ static void a_person_may_have_other_principals(void **state)
 	good(listed, "k-ed25519", "ca-ed25519");
 	refused(plain, "names nobody whose file lists its authority");
 	person_trusts("bob", "cert-authority,principals=\"alice-ci\"", "ca-ed25519", "");
-	people_refused("stands in people/alice.toml too");
+	trust_people_refused("stands in people/alice.toml too");
 }
 
 /* --- principals --- */
@@ -246,10 +218,10 @@ static void a_certificate_counts_within_its_time_alone(void **state)
 	alice_trusts("ca-ed25519");
 	good(raw, "k-ed25519", "ca-ed25519");
 	good_at(raw, INT64_C(1798761600000), "alice", "k-ed25519", "ca-ed25519");
-	refused_at(raw, INT64_C(1798761599999), "not valid yet");
+	trust_tag_refused(raw, INT64_C(1798761599999), "not valid yet");
 	good_at(raw, INT64_C(1801439999999), "alice", "k-ed25519", "ca-ed25519");
-	refused_at(raw, INT64_C(1801440000000), "it expired on 2027-02-01T00:00:00.000Z");
-	refused_at(raw, -1, "not valid yet");
+	trust_tag_refused(raw, INT64_C(1801440000000), "it expired on 2027-02-01T00:00:00.000Z");
+	trust_tag_refused(raw, -1, "not valid yet");
 }
 
 /* --- what the certificate is for --- */
@@ -300,7 +272,7 @@ static void weak_keys_and_authorities_are_refused(void **state)
 	alice_trusts("ca-rsab3072");
 	refused(by_sha1, "it must be rsa-sha2-512 or rsa-sha2-256");
 	alice_trusts("ca-rsab2048");
-	people_refused("RSA of 2048 bits");
+	trust_people_refused("RSA of 2048 bits");
 	refused(by_weak, "RSA of 2048 bits");
 }
 
@@ -308,21 +280,21 @@ static void entries_must_hold_an_authority_by_the_book(void **state)
 {
 	trust_run("ssh-keygen -q -s ca-ed25519 -I id -n alice k-ed25519.pub; rm -rf people; mkdir people");
 	person_trusts("alice", "cert-authority", "k-ed25519-cert", "");
-	people_refused("people/alice.toml:3:8: a certificate stands where a key must");
+	trust_people_refused("people/alice.toml:3:8: a certificate stands where a key must");
 	person_trusts("alice", "cert-authority,no-pty", "ca-ed25519", "");
-	people_refused("only a blank or principals=");
+	trust_people_refused("only a blank or principals=");
 	person_trusts("alice", "cert-authority,principals=\"\"", "ca-ed25519", "");
-	people_refused("principals names nobody");
+	trust_people_refused("principals names nobody");
 	person_trusts("alice", "cert-authority,principals=\"a,*\"", "ca-ed25519", "");
-	people_refused("a principal must be a plain name");
+	trust_people_refused("a principal must be a plain name");
 	person_trusts("alice", "cert-authority,principals=\"a\",principals=\"b\"", "ca-ed25519", "");
-	people_refused("a blank must follow");
+	trust_people_refused("a blank must follow");
 	person_trusts("alice", "cert-authority,principals=\"a", "ca-ed25519", "");
-	people_refused("only a blank or principals=");
+	trust_people_refused("only a blank or principals=");
 	support_write("people/alice.toml", "name = \"A\"\nssh = [\"cert-authority\"]\n");
-	people_refused("only a blank or principals=");
+	trust_people_refused("only a blank or principals=");
 	support_write("people/alice.toml", "name = \"A\"\nssh = [\"cert-authority nonsense\"]\n");
-	people_refused("not an SSH public key");
+	trust_people_refused("not an SSH public key");
 }
 
 /* --- revoked --- */
@@ -357,7 +329,7 @@ static void what_counted_ends_when_its_authority_is_revoked(void **state)
 
 	trust_run("rm -rf people; mkdir people");
 	person_trusts("alice", "cert-authority", "ca-ed25519", more);
-	assert_true(verified(raw, INT64_C(1790000000000), &signer, NULL));
+	assert_true(trust_tag_verified(raw, INT64_C(1790000000000), &signer, NULL));
 	people = people_load_dir("people", NULL);
 	assert_true(people_not_revoked(people, &signer, INT64_C(1790000000000), NULL));
 	assert_false(people_not_revoked(people, &signer, NOW, &error));
@@ -468,7 +440,7 @@ static void a_certified_security_key_must_be_touched(void **state)
 
 	good(touched, "forged", "authority");
 	assert_int_equal(forge_judged(touched), 0);
-	assert_true(verified(touched, NOW, &signer, NULL) && signer.hardware);
+	assert_true(trust_tag_verified(touched, NOW, &signer, NULL) && signer.hardware);
 	signer_clear(&signer);
 	f.flags = 0;
 	untouched = forged(f, forge_sk_certificate);
