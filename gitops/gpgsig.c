@@ -175,13 +175,11 @@ static gboolean area_check(struct cursor *c, gboolean (*check)(uint8_t, struct c
 	cursor_init(&area, data, size);
 	while (area.field == NULL && cursor_left(&area) > 0) {
 		struct cursor sub;
-		size_t length;
 		uint8_t type;
 
-		if (!pgp_take_length(&area, &length, "subpacket") || !cursor_bytes(&area, &data, length, "subpacket"))
+		if (!pgp_take_subpacket(&area, &type, &sub))
 			break;
-		cursor_init(&sub, data, length);
-		if (!cursor_u8(&sub, &type, "subpacket") || !check(type, &sub))
+		if (!check(type, &sub))
 			return cursor_refuse(c, sub.field, "%s", sub.reason);
 	}
 	return area.field == NULL || cursor_refuse(c, area.field, "%s", area.reason);

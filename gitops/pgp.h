@@ -12,8 +12,9 @@
 
 /* A packet's tag and body.   RFC 4880 4.2. Lengths that come in parts are refused. */
 gboolean pgp_take_packet(struct cursor *c, uint8_t *tag, struct span *body);
-/* RFC 4880 4.2.2 and 5.2.3.1 share this form. */
-gboolean pgp_take_length(struct cursor *c, size_t *length, const char *field);
+
+/* The next subpacket of an area: `sub` is over its body.   RFC 4880 5.2.3.1 */
+gboolean pgp_take_subpacket(struct cursor *area, uint8_t *type, struct cursor *sub);
 
 struct pgp_key {
 	int64_t created; /* seconds, as all times here */

@@ -363,13 +363,17 @@ static gboolean subkey_check(
 
 gboolean pgp_certificate_check(const struct pgp_certificate *certificate, guint index, int64_t at, GError **error)
 {
-	const struct part *primary = key_part(certificate, 0), *part = key_part(certificate, index), *bad = part;
-	gboolean ok = pgp_key_is_strong(&part->key, error) && (index == 0 || subkey_check(certificate, part, at, error));
+	const struct part *primary = key_part(certificate, 0), *part = key_part(certificate, index), *bad = primary;
+	gboolean ok = pgp_key_is_strong(&primary->key, error);
 
+	/* A subkey that such a primary key binds is not bound for us: that would be told of it, and not why. */
+	if (ok && index != 0) {
+		bad = part;
+		ok = pgp_key_is_strong(&part->key, error) && subkey_check(certificate, part, at, error);
+	}
 	if (ok) {
 		bad = primary;
-		ok = (index == 0 || pgp_key_is_strong(&primary->key, error)) &&
-		     primary_check(certificate, index == 0, at, error);
+		ok = primary_check(certificate, index == 0, at, error);
 	}
 	if (!ok)
 		g_prefix_error(error, "OpenPGP key %s: ", bad->key.fingerprint);

@@ -12,7 +12,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_PKEY_CTX, EVP_PKEY_CTX_free)
 
 /* --- packets --- */
 
-gboolean pgp_take_length(struct cursor *c, size_t *length, const char *field)
+/* RFC 4880 4.2.2 and 5.2.3.1 share this form. */
+static gboolean take_length(struct cursor *c, size_t *length, const char *field)
 {
 	uint8_t first, second;
 	uint32_t wide;
@@ -64,7 +65,7 @@ gboolean pgp_take_packet(struct cursor *c, uint8_t *tag, struct span *body)
 	if ((header & 0x80) == 0)
 		return cursor_refuse(c, "packet", "not an OpenPGP packet");
 	*tag = (header & 0x40) != 0 ? header & 0x3f : header >> 2 & 0x0f;
-	return ((header & 0x40) != 0 ? pgp_take_length(c, &body->size, "packet")
+	return ((header & 0x40) != 0 ? take_length(c, &body->size, "packet")
 				     : take_old_length(c, header & 3, &body->size)) &&
 	       cursor_bytes(c, &body->data, body->size, "packet");
 }
@@ -166,13 +167,16 @@ gboolean pgp_key_is_strong(const struct pgp_key *key, GError **error)
 	if (key->pkey != NULL && rsa && EVP_PKEY_get_bits(key->pkey) < RSA_BITS_MIN)
 		error_refused(error, "RSA of %d bits is refused; make a key of at least %d",
 		    EVP_PKEY_get_bits(key->pkey), RSA_BITS_MIN);
+	else if (key->pkey == NULL && !rsa && key->algorithm != ALG_ECDSA && key->algorithm != ALG_EDDSA)
+		error_refused(error,
+		    "keys of algorithm %u%s are refused; take Ed25519, a NIST or Brainpool curve, or RSA",
+		    key->algorithm, key->algorithm == 17 ? " (DSA)" : "");
 	else if (key->pkey == NULL)
 		error_refused(error,
 		    "%s on this curve or of this size is refused; take Ed25519, a NIST or Brainpool curve, or RSA",
-		    key->algorithm == ALG_ECDSA   ? "ECDSA"
-		    : rsa                         ? "RSA"
-		    : key->algorithm == ALG_EDDSA ? "EdDSA"
-						  : "an algorithm that we do not know,");
+		    key->algorithm == ALG_ECDSA ? "ECDSA"
+		    : rsa                       ? "RSA"
+						: "EdDSA");
 	else
 		return TRUE;
 	return FALSE;
@@ -268,6 +272,17 @@ static gboolean take_signed(uint8_t type, struct cursor *c, struct pgp_signature
 	}
 }
 
+gboolean pgp_take_subpacket(struct cursor *area, uint8_t *type, struct cursor *sub)
+{
+	const uint8_t *data;
+	size_t length;
+
+	if (!take_length(area, &length, "subpacket") || !cursor_bytes(area, &data, length, "subpacket"))
+		return FALSE;
+	cursor_init(sub, data, length);
+	return cursor_u8(sub, type, "subpacket") || cursor_refuse(area, sub->field, "%s", sub->reason);
+}
+
 static gboolean take_area(struct cursor *c, gboolean is_signed, struct pgp_signature *sig)
 {
 	const uint8_t *data;
@@ -279,13 +294,9 @@ static gboolean take_area(struct cursor *c, gboolean is_signed, struct pgp_signa
 	cursor_init(&area, data, size);
 	while (cursor_left(&area) > 0) {
 		struct cursor sub;
-		size_t length;
 		uint8_t type;
 
-		if (!pgp_take_length(&area, &length, "subpacket") || !cursor_bytes(&area, &data, length, "subpacket"))
-			return FALSE;
-		cursor_init(&sub, data, length);
-		if (!cursor_u8(&sub, &type, "subpacket"))
+		if (!pgp_take_subpacket(&area, &type, &sub))
 			return FALSE;
 		if (!is_signed)
 			take_hint(type & ~CRITICAL, &sub, sig);

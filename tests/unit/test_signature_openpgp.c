@@ -249,6 +249,17 @@ static void damaged_armor_is_refused(void **state)
 
 /* --- the key --- */
 
+static void a_subkey_below_a_primary_key_that_is_refused_is_told_why(void **state)
+{
+	g_autofree char *dsa = key_new("", "dsa2048", "cert", "never");
+	g_autoptr(GBytes) tag = NULL;
+
+	trust_run("gpg -q --batch --passphrase '' --quick-add-key %s ed25519 sign never", dsa);
+	tag = trust_output("cd repo; git -c user.signingkey=%s tag -fs -m Release v1 >&2; git cat-file tag v1", dsa);
+	person_has(dsa);
+	refused(tag, "keys of algorithm 17 (DSA) are refused; take Ed25519");
+}
+
 static void short_keys_and_dsa_are_refused(void **state)
 {
 	g_autofree char *rsa = key_new("", "rsa1024", "sign", "never"), *dsa = key_new("", "dsa2048", "sign", "never");
@@ -451,6 +462,7 @@ int main(void)
 		cmocka_unit_test(a_critical_notation_is_refused),
 		cmocka_unit_test(signatures_that_are_not_over_documents_are_refused),
 		cmocka_unit_test(damaged_armor_is_refused),
+		cmocka_unit_test(a_subkey_below_a_primary_key_that_is_refused_is_told_why),
 		cmocka_unit_test(short_keys_and_dsa_are_refused),
 		cmocka_unit_test(a_key_whose_flags_forbid_signing_is_refused),
 		cmocka_unit_test(a_key_that_expired_is_refused_from_then_on),
